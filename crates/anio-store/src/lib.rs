@@ -1,0 +1,1 @@
+//! anio-store
