@@ -1,0 +1,300 @@
+//! A workflow as flat arrays: what runs, and what a run is pinned to.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use petgraph::Direction;
+use petgraph::algo::toposort;
+use petgraph::graph::DiGraph;
+use petgraph::visit::EdgeRef;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::name::{TaskName, WorkflowName};
+use crate::task::{Edge, TaskDefinition};
+
+/// A compiled workflow: tasks by position, edges as positions, a topological order, a fingerprint.
+#[derive(Debug)]
+pub struct Plan {
+    workflow: WorkflowName,
+    tasks: Vec<PlanTask>,
+    by_name: HashMap<TaskName, u32>,
+    /// `dependants[starts[i]..starts[i + 1]]` are the dependants of task `i` (compressed sparse rows).
+    starts: Vec<u32>,
+    dependants: Vec<u32>,
+    topological: Vec<u32>,
+    fingerprint: Fingerprint,
+    record: PlanRecord,
+}
+
+/// A task of a plan.
+#[derive(Debug)]
+pub struct PlanTask {
+    /// The name.
+    pub name: TaskName,
+    /// What it waits for: positions and edges, in the order of the body's arguments.
+    pub dependencies: Box<[(u32, Edge)]>,
+    /// The task as it was defined.
+    pub definition: TaskDefinition,
+}
+
+impl PlanTask {
+    /// The dependency that this task is mapped over: its position, and how its list is counted.
+    pub fn mapped_over(&self) -> Option<(u32, fn(&crate::Output) -> Result<usize, crate::error::OutputError>)> {
+        self.dependencies.iter().find_map(|(task, edge)| match edge {
+            Edge::Each(len) => Some((*task, *len)),
+            _ => None,
+        })
+    }
+}
+
+impl Plan {
+    pub(crate) fn compile(workflow: WorkflowName, graph: &DiGraph<TaskDefinition, Edge>) -> Self {
+        let names: Vec<_> = graph.node_weights().map(|task| TaskName::trusted(task.name.as_str())).collect();
+        let by_name: HashMap<_, _> = (0..).zip(&names).map(|(position, name)| (name.clone(), position)).collect();
+        let mut starts = Vec::with_capacity(names.len() + 1);
+        let mut dependants = Vec::with_capacity(graph.edge_count());
+        for node in graph.node_indices() {
+            starts.push(dependants.len() as u32);
+            let first = dependants.len();
+            dependants.extend(graph.edges_directed(node, Direction::Outgoing).map(|edge| edge.target().index() as u32));
+            dependants[first..].sort_unstable();
+        }
+        starts.push(dependants.len() as u32);
+        let topological = toposort(graph, None).expect("a built workflow has no cycle");
+        let record = PlanRecord::of(&workflow, graph);
+        let tasks = names
+            .into_iter()
+            .zip(graph.node_weights())
+            .map(|(name, definition)| PlanTask {
+                name,
+                dependencies: definition
+                    .dependencies
+                    .iter()
+                    .map(|dependency| (by_name[dependency.task.as_str()], dependency.edge))
+                    .collect(),
+                definition: definition.clone(),
+            })
+            .collect();
+        Self {
+            workflow,
+            tasks,
+            by_name,
+            starts,
+            dependants,
+            topological: topological.into_iter().map(|node| node.index() as u32).collect(),
+            fingerprint: record.fingerprint(),
+            record,
+        }
+    }
+
+    /// The workflow's name.
+    pub fn workflow(&self) -> &WorkflowName {
+        &self.workflow
+    }
+
+    /// The number of tasks.
+    pub fn n_tasks(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// The task at this position.
+    ///
+    /// # Panics
+    /// When there is no such position.
+    pub fn task(&self, task: u32) -> &PlanTask {
+        &self.tasks[task as usize]
+    }
+
+    /// All tasks, in the order in which they were defined.
+    pub fn tasks(&self) -> &[PlanTask] {
+        &self.tasks
+    }
+
+    /// The position of the task of this name.
+    pub fn position(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The tasks that wait for this one.
+    pub fn dependants(&self, task: u32) -> &[u32] {
+        let task = task as usize;
+        &self.dependants[self.starts[task] as usize..self.starts[task + 1] as usize]
+    }
+
+    /// All tasks, each after those it waits for.
+    pub fn topological(&self) -> &[u32] {
+        &self.topological
+    }
+
+    /// Whether `ancestor` comes before `task` on some path. A walk over the ancestors of `task`; asked
+    /// only when two tasks wrote one context key.
+    pub fn is_ancestor(&self, ancestor: u32, task: u32) -> bool {
+        let mut seen = vec![false; self.tasks.len()];
+        let mut open = vec![task];
+        while let Some(task) = open.pop() {
+            for (dependency, _) in &self.tasks[task as usize].dependencies {
+                if *dependency == ancestor {
+                    return true;
+                }
+                if !std::mem::replace(&mut seen[*dependency as usize], true) {
+                    open.push(*dependency);
+                }
+            }
+        }
+        false
+    }
+
+    /// What the plan is pinned by.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// What is stored of the plan.
+    pub fn record(&self) -> &PlanRecord {
+        &self.record
+    }
+}
+
+/// A hash of all that a run relies on: task names, edges, types of outputs. (XXH3, 128 bits.)
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(u128);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u128::from_str_radix(text, 16).map(Self)
+    }
+}
+
+/// What is stored of a plan, so that a later program can tell what has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanRecord {
+    /// The workflow's name.
+    pub workflow: WorkflowName,
+    /// Its tasks, in alphabetical order.
+    pub tasks: Vec<TaskRecord>,
+}
+
+/// What is stored of a task of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// The name.
+    pub name: String,
+    /// What it waits for, in alphabetical order: name and kind of edge.
+    pub after: Vec<(String, String)>,
+    /// The type of its output.
+    pub output: String,
+}
+
+impl PlanRecord {
+    fn of(workflow: &WorkflowName, graph: &DiGraph<TaskDefinition, Edge>) -> Self {
+        let mut tasks: Vec<_> = graph
+            .node_weights()
+            .map(|task| {
+                let edges = task.dependencies.iter();
+                let mut after: Vec<_> =
+                    edges.map(|edge| (edge.task.clone(), edge.edge.word().to_owned())).collect();
+                after.sort();
+                TaskRecord { name: task.name.clone(), after, output: task.output_type.to_owned() }
+            })
+            .collect();
+        tasks.sort_by(|a, b| a.name.cmp(&b.name));
+        Self { workflow: workflow.clone(), tasks }
+    }
+
+    /// The record's fingerprint.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let text = serde_json::to_vec(self).expect("a plan record is plain data");
+        Fingerprint(xxh3_128(&text))
+    }
+
+    /// Why a run that began under `self` cannot go on under `new`; `None` when it can.
+    ///
+    /// It can when every task that has `begun` (has a fact) is still there, waits for the same tasks and
+    /// returns the same type: tasks that are only added, or changed before they began, do no harm.
+    pub fn difference(&self, new: &Self, begun: impl Fn(&str) -> bool) -> Option<String> {
+        let task_of = |name: &str| new.tasks.binary_search_by(|task| task.name.as_str().cmp(name)).ok();
+        self.tasks.iter().filter(|old| begun(&old.name)).find_map(|old| {
+            let Some(position) = task_of(&old.name) else {
+                return Some(format!("task {:?} has begun in this run and is gone from the program", old.name));
+            };
+            let new = &new.tasks[position];
+            if new.after != old.after {
+                let names = |after: &[(String, String)]| {
+                    after.iter().map(|(task, edge)| format!("{task} ({edge})")).collect::<Vec<_>>().join(", ")
+                };
+                let (was, is) = (names(&old.after), names(&new.after));
+                return Some(format!("task {:?} has begun in this run waiting for [{was}] and now waits for [{is}]", old.name));
+            }
+            (new.output != old.output).then(|| {
+                format!("task {:?} has begun in this run returning {} and now returns {}", old.name, old.output, new.output)
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{TaskError, TaskOptions, Workflow};
+
+    fn workflow(edges: &[(&str, &[&str])]) -> Workflow {
+        let mut builder = Workflow::builder("w");
+        for (task, dependencies) in edges {
+            builder = builder.task(*task, TaskOptions::new(), |_| async { Ok::<_, TaskError>(()) });
+            for dependency in *dependencies {
+                builder = builder.after(*dependency);
+            }
+        }
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn the_arrays_say_what_the_graph_says() {
+        let diamond = workflow(&[("d", &["b", "c"]), ("b", &["a"]), ("c", &["a"]), ("a", &[])]);
+        let plan = diamond.plan();
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| plan.position(name).unwrap());
+        assert_eq!(plan.dependants(a), [b.min(c), b.max(c)]);
+        assert!(plan.dependants(d).is_empty());
+        assert!(plan.is_ancestor(a, d) && plan.is_ancestor(b, d) && !plan.is_ancestor(b, c) && !plan.is_ancestor(d, d));
+        let place = |task| plan.topological().iter().position(|&t| t == task).unwrap();
+        assert!(place(a) < place(b) && place(b) < place(d) && place(c) < place(d));
+    }
+
+    #[test]
+    fn the_fingerprint_is_of_names_and_edges_and_not_of_their_order() {
+        let one = workflow(&[("a", &[]), ("b", &["a"])]).plan().fingerprint();
+        assert_eq!(one, workflow(&[("b", &["a"]), ("a", &[])]).plan().fingerprint());
+        assert_ne!(one, workflow(&[("a", &[]), ("b", &[])]).plan().fingerprint());
+        assert_eq!(one.to_string().parse::<super::Fingerprint>().unwrap(), one);
+    }
+
+    #[test]
+    fn a_change_is_told_only_where_a_task_has_begun() {
+        let old = workflow(&[("a", &[]), ("b", &["a"])]);
+        let added = workflow(&[("a", &[]), ("b", &["a"]), ("c", &["b"])]);
+        let rewired = workflow(&[("a", &[]), ("x", &[]), ("b", &["a", "x"])]);
+        let gone = workflow(&[("b", &[])]);
+        let difference = |new: &Workflow, begun: &[&str]| {
+            old.plan().record().difference(new.plan().record(), |task| begun.contains(&task))
+        };
+        assert_eq!(difference(&added, &["a", "b"]), None);
+        assert_eq!(difference(&rewired, &["a"]), None);
+        assert!(difference(&rewired, &["a", "b"]).unwrap().contains("now waits for [a (value), x (value)]"));
+        assert!(difference(&gone, &["a"]).unwrap().contains("\"a\" has begun in this run and is gone"));
+    }
+}
