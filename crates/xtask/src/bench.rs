@@ -1,0 +1,52 @@
+//! `cargo xtask bench` and `torture`: release programs of this workspace, with a Postgres beside them.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use anio_testkit::postgres::VARIABLE;
+
+use crate::{
+    Result, cargo, exit,
+    postgres::{Postgres, with_postgres},
+    take_flag,
+};
+
+/// Measures; one JSON line per workload and backend.
+pub(crate) fn bench(args: Vec<OsString>) -> Result<ExitCode> {
+    run_release("anio-bench", args)
+}
+
+/// Kills and resumes, any number of times.
+pub(crate) fn torture(args: Vec<OsString>) -> Result<ExitCode> {
+    run_release("anio-torture", args)
+}
+
+/// The program finds its server, or `off`, in `ANIO_TEST_POSTGRES`.
+fn run_release(package: &str, mut args: Vec<OsString>) -> Result<ExitCode> {
+    let no_postgres = take_flag(&mut args, "--no-postgres") || is_for_sqlite_alone(&args);
+    with_postgres(Postgres::unless(no_postgres), |variable| {
+        let status = cargo()
+            .args(["run", "--quiet", "--release", "--package", package, "--"])
+            .args(args)
+            .env(VARIABLE, variable)
+            .status()?;
+        Ok(exit(status.success()))
+    })
+}
+
+fn is_for_sqlite_alone(args: &[OsString]) -> bool {
+    args.iter().any(|arg| arg == "--backend=sqlite")
+        || args.windows(2).any(|pair| pair[0] == "--backend" && pair[1] == "sqlite")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_server_is_started_where_only_sqlite_is_asked_for() {
+        let asked =
+            |line: &str| is_for_sqlite_alone(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(asked("--kills 5 --backend sqlite") && asked("--backend=sqlite"));
+        assert!(!asked("--backend both") && !asked("--kills 5"));
+    }
+}
