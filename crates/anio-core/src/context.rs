@@ -41,7 +41,9 @@ impl Entry {
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.raw().get() == other.raw().get() || self.value() == other.value()
+        Arc::ptr_eq(&self.0, &other.0)
+            || self.raw().get() == other.raw().get()
+            || self.value() == other.value()
     }
 }
 
@@ -121,10 +123,10 @@ impl Scope {
     }
 
     /// Lays a task's writes over this scope; what they set or removed before is forgotten.
-    pub fn write(&mut self, writer: Writer, writer_name: &Arc<str>, writes: &Writes) {
+    pub fn write(&mut self, by: Writer, writer_name: &Arc<str>, writes: &Writes) {
         let set = writes.set.iter().map(|(key, entry)| (key, Some(entry.clone())));
         for (key, entry) in set.chain(writes.removed.iter().map(|key| (key, None))) {
-            let written = Written { writer, writer_name: Arc::clone(writer_name), entry };
+            let written = Written { writer: by, writer_name: Arc::clone(writer_name), entry };
             self.keys.insert(Arc::clone(key), vec![written]);
         }
     }
@@ -143,7 +145,8 @@ impl Scope {
                 continue;
             };
             for written in theirs {
-                let known = ours.iter().any(|o| o.writer == written.writer || before(written.writer, o.writer));
+                let known =
+                    ours.iter().any(|o| o.writer == written.writer || before(written.writer, o.writer));
                 if !known {
                     ours.retain(|o| !before(o.writer, written.writer));
                     ours.push(written.clone());
@@ -153,10 +156,10 @@ impl Scope {
     }
 
     /// Joins the writes of the elements of one mapped task, which are not ordered among each other.
-    pub fn write_beside(&mut self, writer: Writer, writer_name: &Arc<str>, writes: &Writes, mapped: u32) {
+    pub fn write_beside(&mut self, by: Writer, writer_name: &Arc<str>, writes: &Writes, mapped: u32) {
         let set = writes.set.iter().map(|(key, entry)| (key, Some(entry.clone())));
         for (key, entry) in set.chain(writes.removed.iter().map(|key| (key, None))) {
-            let written = Written { writer, writer_name: Arc::clone(writer_name), entry };
+            let written = Written { writer: by, writer_name: Arc::clone(writer_name), entry };
             let all = self.keys.entry(Arc::clone(key)).or_default();
             all.retain(|w| matches!(w.writer, Writer::Task(task, _) if task == mapped));
             all.push(written);
@@ -330,7 +333,8 @@ impl Context<Value> {
 
     /// The keys, in alphabetical order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        let all: BTreeSet<&str> = self.scope.keys.keys().chain(self.writes.set.keys()).map(|key| &**key).collect();
+        let all: BTreeSet<&str> =
+            self.scope.keys.keys().chain(self.writes.set.keys()).map(|key| &**key).collect();
         all.into_iter().filter(|key| self.contains_key(key))
     }
 

@@ -15,7 +15,9 @@ type Source = Box<dyn StdError + Send + Sync + 'static>;
 #[non_exhaustive]
 pub enum WorkflowError {
     /// A name is empty, too long, or has characters that names may not have.
-    #[error("{what} name {name:?} {problem}; a name has 1 to 255 bytes, no control characters and no outer white space")]
+    #[error(
+        "{what} name {name:?} {problem}; a name has 1 to 255 bytes, no control characters and no outer white space"
+    )]
     InvalidName {
         /// What the name is of: `workflow` or `task`.
         what: &'static str,
@@ -152,7 +154,9 @@ pub enum ContextError {
         key: String,
     },
     /// Two tasks of which neither waits for the other wrote the key differently.
-    #[error("context key {key:?} was written differently by {first} and {second}, and neither waits for the other")]
+    #[error(
+        "context key {key:?} was written differently by {first} and {second}, and neither waits for the other"
+    )]
     Conflict {
         /// The key.
         key: String,
@@ -328,7 +332,9 @@ impl TaskError {
 
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Failed(error) | Self::Fatal(error) | Self::RetryAfter { source: error, .. } => error.source(),
+            Self::Failed(error) | Self::Fatal(error) | Self::RetryAfter { source: error, .. } => {
+                error.source()
+            }
             Self::ContextError { error, .. } => error.source(),
             _ => None,
         }
@@ -376,7 +382,9 @@ impl<E: StdError + Send + Sync + 'static> From<E> for TaskError {
 impl From<TaskError> for Source {
     fn from(error: TaskError) -> Self {
         match error {
-            TaskError::Failed(source) | TaskError::Fatal(source) | TaskError::RetryAfter { source, .. } => source,
+            TaskError::Failed(source) | TaskError::Fatal(source) | TaskError::RetryAfter { source, .. } => {
+                source
+            }
             other => other.to_string().into(),
         }
     }

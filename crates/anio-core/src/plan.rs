@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::name::{TaskName, WorkflowName};
-use crate::task::{Edge, TaskDefinition};
+use crate::task::{Edge, ListLen, TaskDefinition};
 
 /// A compiled workflow: tasks by position, edges as positions, a topological order, a fingerprint.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub struct PlanTask {
 
 impl PlanTask {
     /// The dependency that this task is mapped over: its position, and how its list is counted.
-    pub fn mapped_over(&self) -> Option<(u32, fn(&crate::Output) -> Result<usize, crate::error::OutputError>)> {
+    pub fn mapped_over(&self) -> Option<(u32, ListLen)> {
         self.dependencies.iter().find_map(|(task, edge)| match edge {
             Edge::Each(len) => Some((*task, *len)),
             _ => None,
@@ -52,13 +52,16 @@ impl PlanTask {
 impl Plan {
     pub(crate) fn compile(workflow: WorkflowName, graph: &DiGraph<TaskDefinition, Edge>) -> Self {
         let names: Vec<_> = graph.node_weights().map(|task| TaskName::trusted(task.name.as_str())).collect();
-        let by_name: HashMap<_, _> = (0..).zip(&names).map(|(position, name)| (name.clone(), position)).collect();
+        let by_name: HashMap<_, _> =
+            (0..).zip(&names).map(|(position, name)| (name.clone(), position)).collect();
         let mut starts = Vec::with_capacity(names.len() + 1);
         let mut dependants = Vec::with_capacity(graph.edge_count());
         for node in graph.node_indices() {
             starts.push(dependants.len() as u32);
             let first = dependants.len();
-            dependants.extend(graph.edges_directed(node, Direction::Outgoing).map(|edge| edge.target().index() as u32));
+            dependants.extend(
+                graph.edges_directed(node, Direction::Outgoing).map(|edge| edge.target().index() as u32),
+            );
             dependants[first..].sort_unstable();
         }
         starts.push(dependants.len() as u32);
@@ -231,7 +234,10 @@ impl PlanRecord {
         let task_of = |name: &str| new.tasks.binary_search_by(|task| task.name.as_str().cmp(name)).ok();
         self.tasks.iter().filter(|old| begun(&old.name)).find_map(|old| {
             let Some(position) = task_of(&old.name) else {
-                return Some(format!("task {:?} has begun in this run and is gone from the program", old.name));
+                return Some(format!(
+                    "task {:?} has begun in this run and is gone from the program",
+                    old.name
+                ));
             };
             let new = &new.tasks[position];
             if new.after != old.after {
@@ -239,10 +245,16 @@ impl PlanRecord {
                     after.iter().map(|(task, edge)| format!("{task} ({edge})")).collect::<Vec<_>>().join(", ")
                 };
                 let (was, is) = (names(&old.after), names(&new.after));
-                return Some(format!("task {:?} has begun in this run waiting for [{was}] and now waits for [{is}]", old.name));
+                return Some(format!(
+                    "task {:?} has begun in this run waiting for [{was}] and now waits for [{is}]",
+                    old.name
+                ));
             }
             (new.output != old.output).then(|| {
-                format!("task {:?} has begun in this run returning {} and now returns {}", old.name, old.output, new.output)
+                format!(
+                    "task {:?} has begun in this run returning {} and now returns {}",
+                    old.name, old.output, new.output
+                )
             })
         })
     }
@@ -270,7 +282,12 @@ mod tests {
         let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| plan.position(name).unwrap());
         assert_eq!(plan.dependants(a), [b.min(c), b.max(c)]);
         assert!(plan.dependants(d).is_empty());
-        assert!(plan.is_ancestor(a, d) && plan.is_ancestor(b, d) && !plan.is_ancestor(b, c) && !plan.is_ancestor(d, d));
+        assert!(
+            plan.is_ancestor(a, d)
+                && plan.is_ancestor(b, d)
+                && !plan.is_ancestor(b, c)
+                && !plan.is_ancestor(d, d)
+        );
         let place = |task| plan.topological().iter().position(|&t| t == task).unwrap();
         assert!(place(a) < place(b) && place(b) < place(d) && place(c) < place(d));
     }

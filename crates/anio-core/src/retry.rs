@@ -99,7 +99,7 @@ impl RetryPolicy {
                 key.extend_from_slice(task.as_bytes());
                 let hash = xxh3_64_with_seed(&key, u64::from(n_failures));
                 let micros = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
-                let spread = (u128::from(micros) + 1) * u128::from(hash) >> 64;
+                let spread = ((u128::from(micros) + 1) * u128::from(hash)) >> 64;
                 Duration::from_micros(u64::try_from(spread).unwrap_or(micros))
             }
         }

@@ -102,7 +102,9 @@ impl TaskOptions {
         let invalid =
             |option, problem| Err(WorkflowError::InvalidOption { task: task.to_owned(), option, problem });
         match self.timeout {
-            Some(timeout) if timeout.is_zero() => return invalid("timeout", "is 0; leave it out for no limit"),
+            Some(timeout) if timeout.is_zero() => {
+                return invalid("timeout", "is 0; leave it out for no limit");
+            }
             Some(timeout) if timeout > DURATION_MAX => return invalid("timeout", "is longer than 365 days"),
             _ => {}
         }
@@ -113,6 +115,12 @@ impl TaskOptions {
     }
 }
 
+/// Tells how many elements an output that is a list has.
+pub type ListLen = fn(&Output) -> Result<usize, OutputError>;
+
+/// Reads a run's input as the type that a body wants.
+pub type CheckInput = fn(&Output) -> Result<(), OutputError>;
+
 /// What passes along an edge from a dependency to its dependant.
 #[derive(Clone, Copy, Debug)]
 pub enum Edge {
@@ -122,7 +130,7 @@ pub enum Edge {
     Value,
     /// One element of the dependency's output per task run of the dependant; the function tells how
     /// many there are.
-    Each(fn(&Output) -> Result<usize, OutputError>),
+    Each(ListLen),
 }
 
 impl Edge {
@@ -161,7 +169,7 @@ pub struct TaskDefinition {
     /// For a mapped task: builds the typed list of its outputs.
     pub gather: Option<Gather>,
     /// Reads the run's input as the type that the body wants, so that a wrong one is refused at submit.
-    pub check_input: Option<fn(&Output) -> Result<(), OutputError>>,
+    pub check_input: Option<CheckInput>,
     /// A hash of the body's source, for information; 0 when unknown.
     pub body_hash: u64,
     /// The body.
@@ -269,7 +277,10 @@ impl TaskCall {
     /// # Errors
     /// [`TaskError::DependencyNotSatisfied`] when the task has no such dependency with data;
     /// [`TaskError::Data`] when the output does not read as a `T`.
-    pub fn output<T: DeserializeOwned + Send + Sync + 'static>(&self, dependency: &str) -> Result<Arc<T>, TaskError> {
+    pub fn output<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        dependency: &str,
+    ) -> Result<Arc<T>, TaskError> {
         let argument = self.arguments.iter().flatten().find(|argument| argument.task == *dependency);
         self.read(argument, dependency)
     }
@@ -278,7 +289,10 @@ impl TaskCall {
     ///
     /// # Errors
     /// As for [`TaskCall::output`].
-    pub fn argument<T: DeserializeOwned + Send + Sync + 'static>(&self, position: usize) -> Result<Arc<T>, TaskError> {
+    pub fn argument<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        position: usize,
+    ) -> Result<Arc<T>, TaskError> {
         self.read(self.arguments.get(position).and_then(Option::as_ref), "(by position)")
     }
 
@@ -336,7 +350,10 @@ impl TaskCall {
             dependency: dependency.to_owned(),
             task_id: self.handle.task().to_string(),
         })?;
-        argument.value.get().map_err(|error| self.data_error(&format!("the output of {:?}", argument.task), &error))
+        argument
+            .value
+            .get()
+            .map_err(|error| self.data_error(&format!("the output of {:?}", argument.task), &error))
     }
 
     fn data_error(&self, what: &str, error: &OutputError) -> TaskError {
@@ -487,7 +504,7 @@ impl Cancellation for Never {
     }
 
     async fn cancelled(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -527,7 +544,8 @@ where
     async fn run(&self, call: TaskCall) -> Result<TaskReturn, TaskError> {
         let (context, handle) = (call.shared_context(), call.handle().clone());
         let value = (self.0)(call).await.map_err(Into::into)?;
-        let writes = std::mem::take(&mut *context.lock().unwrap_or_else(PoisonError::into_inner)).into_writes();
+        let writes =
+            std::mem::take(&mut *context.lock().unwrap_or_else(PoisonError::into_inner)).into_writes();
         into_return(&handle, value, writes)
     }
 }
@@ -542,7 +560,9 @@ where
 {
     let output = Output::new(value).map_err(|error| {
         let TaskHandle { run_id, task, .. } = handle;
-        TaskError::Data { message: format!("task {task:?} of run {run_id} returned what cannot be stored: {error}") }
+        TaskError::Data {
+            message: format!("task {task:?} of run {run_id} returned what cannot be stored: {error}"),
+        }
     })?;
     Ok(TaskReturn { output, writes })
 }

@@ -213,7 +213,10 @@ impl WorkflowBuilder {
     /// which reads its own by [`TaskCall::element`]. The list may have up to 1,000,000 elements; an
     /// empty one is a map of zero, which succeeds.
     #[must_use]
-    pub fn map_over<T: DeserializeOwned + Send + Sync + 'static>(self, dependency: impl Into<String>) -> Self {
+    pub fn map_over<T: DeserializeOwned + Send + Sync + 'static>(
+        self,
+        dependency: impl Into<String>,
+    ) -> Self {
         self.dependency(dependency.into(), Edge::Each(|list: &Output| Ok(list.get::<Vec<T>>()?.len())))
     }
 
@@ -277,7 +280,8 @@ fn connect(tasks: Vec<TaskDefinition>, problems: &mut Vec<WorkflowError>) -> DiG
                 graph.add_edge(from, node, edge);
                 seen.push(dependency);
             } else {
-                let suggestion = did_you_mean(&dependency, by_name.keys().map(String::as_str)).map(str::to_owned);
+                let suggestion =
+                    did_you_mean(&dependency, by_name.keys().map(String::as_str)).map(str::to_owned);
                 problems.push(WorkflowError::UnknownDependency { task, dependency, suggestion });
             }
         }
@@ -337,7 +341,8 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {
-        let error = build(&[("a", &["b", "b"]), ("b", &["a", "cc"]), ("c", &[]), ("c", &[]), ("", &[])]).unwrap_err();
+        let error =
+            build(&[("a", &["b", "b"]), ("b", &["a", "cc"]), ("c", &[]), ("c", &[]), ("", &[])]).unwrap_err();
         let text = error.to_string();
         for part in [
             r#"task "a": dependency "b" is named twice"#,

@@ -1,0 +1,299 @@
+//! One task of a run: what has become of it, or of each of its elements.
+
+use std::sync::{Arc, OnceLock};
+
+use super::fact::TaskRunKey;
+use crate::context::Writes;
+use crate::error::TaskFailure;
+use crate::name::TaskName;
+use crate::output::{Gather, Output};
+use crate::time::Timestamp;
+
+/// How far a task has come.
+#[derive(Clone, Debug)]
+pub(super) enum Stage {
+    /// A dependency is missing, or (in a mapped task) the width of its list.
+    Waiting,
+    Single(TaskRun),
+    Map(Box<Map>),
+    /// A task before it failed.
+    Skipped {
+        because: u32,
+    },
+}
+
+/// The elements of a mapped task.
+#[derive(Clone, Debug)]
+pub(super) struct Map {
+    runs: Vec<TaskRun>,
+    pub(super) n_undecided: u32,
+    pub(super) n_undurable: u32,
+    pub(super) n_failed: u32,
+    gathered: OnceLock<Output>,
+}
+
+/// One task run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TaskRun {
+    pub(super) attempt: u32,
+    pub(super) n_failures: u32,
+    /// Deaths of workers in a row during which it was in flight.
+    pub(super) deaths: u32,
+    /// Its start must be durable before it starts.
+    pub(super) cautious: bool,
+    pub(super) state: State,
+    pub(super) started_at: Timestamp,
+    ended_at: Timestamp,
+    pub(super) failure: Option<Arc<TaskFailure>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) enum State {
+    #[default]
+    Ready,
+    /// It has its slot and waits for the fact of its start to be durable.
+    Starting,
+    Running,
+    Backoff {
+        due: Timestamp,
+    },
+    Succeeded {
+        output: Output,
+        writes: Option<Arc<Writes>>,
+    },
+    Failed,
+}
+
+impl Stage {
+    pub(super) fn run(&self, map_index: Option<u32>) -> Option<&TaskRun> {
+        match (self, map_index) {
+            (Self::Single(run), None) => Some(run),
+            (Self::Map(map), Some(index)) => map.runs.get(index as usize),
+            _ => None,
+        }
+    }
+
+    pub(super) fn run_mut(&mut self, map_index: Option<u32>) -> Option<&mut TaskRun> {
+        match (self, map_index) {
+            (Self::Single(run), None) => Some(run),
+            (Self::Map(map), Some(index)) => map.runs.get_mut(index as usize),
+            _ => None,
+        }
+    }
+
+    /// All task runs, with their keys.
+    pub(super) fn runs(&self, task: u32) -> impl Iterator<Item = (TaskRunKey, &TaskRun)> {
+        let (single, elements) = match self {
+            Self::Single(run) => (Some(run), &[][..]),
+            Self::Map(map) => (None, &map.runs[..]),
+            _ => (None, &[][..]),
+        };
+        let single = single.map(|run| (TaskRunKey { task, map_index: None }, run));
+        let elements =
+            (0..).zip(elements).map(move |(i, run)| (TaskRunKey { task, map_index: Some(i) }, run));
+        single.into_iter().chain(elements)
+    }
+
+    pub(super) fn runs_mut(&mut self, task: u32) -> impl Iterator<Item = (TaskRunKey, &mut TaskRun)> {
+        let (single, elements) = match self {
+            Self::Single(run) => (Some(run), &mut [][..]),
+            Self::Map(map) => (None, &mut map.runs[..]),
+            _ => (None, &mut [][..]),
+        };
+        let single = single.map(|run| (TaskRunKey { task, map_index: None }, run));
+        let elements =
+            (0..).zip(elements).map(move |(i, run)| (TaskRunKey { task, map_index: Some(i) }, run));
+        single.into_iter().chain(elements)
+    }
+}
+
+impl Map {
+    pub(super) fn of(n: u32) -> Self {
+        Self {
+            runs: vec![TaskRun::default(); n as usize],
+            n_undecided: n,
+            n_undurable: n,
+            n_failed: 0,
+            gathered: OnceLock::new(),
+        }
+    }
+
+    /// The list of the elements' outputs; all of them have succeeded.
+    pub(super) fn gathered(&self, gather: Option<Gather>) -> &Output {
+        self.gathered.get_or_init(|| {
+            let outputs = self.runs.iter().filter_map(TaskRun::output).cloned().collect();
+            Output::gathered(outputs, gather)
+        })
+    }
+}
+
+impl TaskRun {
+    pub(super) fn start(&mut self, attempt: u32, at: Timestamp) {
+        self.attempt = attempt;
+        self.started_at = at;
+        self.state = State::Running;
+    }
+
+    pub(super) fn succeed(&mut self, at: Timestamp, output: Output, writes: Option<Arc<Writes>>) {
+        self.ended_at = at;
+        self.deaths = 0;
+        self.failure = None;
+        self.state = State::Succeeded { output, writes };
+    }
+
+    pub(super) fn fail(&mut self, at: Timestamp, failure: Arc<TaskFailure>, retry_at: Option<Timestamp>) {
+        self.ended_at = at;
+        self.n_failures += 1;
+        self.deaths = 0;
+        self.failure = Some(failure);
+        self.state = retry_at.map_or(State::Failed, |due| State::Backoff { due });
+    }
+
+    pub(super) fn interrupt(&mut self) {
+        self.deaths = 0;
+        self.state = State::Ready;
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Succeeded { .. } | State::Failed)
+    }
+
+    pub(super) fn is_due(&self, at: Timestamp) -> bool {
+        matches!(self.state, State::Backoff { due } if due <= at)
+    }
+
+    pub(super) fn output(&self) -> Option<&Output> {
+        match &self.state {
+            State::Succeeded { output, .. } => Some(output),
+            _ => None,
+        }
+    }
+
+    pub(super) fn writes(&self) -> Option<&Arc<Writes>> {
+        match &self.state {
+            State::Succeeded { writes, .. } => writes.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// The state of a task run, as people see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TaskRunStatus {
+    /// It waits for a dependency or for a slot.
+    Waiting,
+    /// Its body is running.
+    Running,
+    /// It waits for its next attempt.
+    Backoff,
+    /// It succeeded.
+    Succeeded,
+    /// It failed for good.
+    Failed,
+    /// It will not run: a task before it failed.
+    Skipped,
+    /// It was cancelled.
+    Cancelled,
+}
+
+impl TaskRunStatus {
+    /// The word that is shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Backoff => "backoff",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl std::fmt::Display for TaskRunStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What is known of a task run.
+#[derive(Clone, Debug)]
+pub struct TaskRunView<'a> {
+    /// The task.
+    pub task: &'a TaskName,
+    /// Which element, where the task is mapped and its width is known.
+    pub map_index: Option<u32>,
+    /// Its state.
+    pub status: TaskRunStatus,
+    /// How many attempts have begun.
+    pub attempts: u32,
+    /// Why its last attempt failed.
+    pub failure: Option<&'a Arc<TaskFailure>>,
+    /// Which failed task it was skipped for.
+    pub skipped_because: Option<&'a TaskName>,
+    /// When its next attempt is due, in backoff.
+    pub retry_at: Option<Timestamp>,
+    /// When its last attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When its last attempt ended.
+    pub ended_at: Option<Timestamp>,
+    /// Its output, once it has succeeded.
+    pub output: Option<&'a Output>,
+}
+
+pub(super) fn views<'a>(
+    task: u32,
+    name: &'a TaskName,
+    stage: &'a Stage,
+    because: impl Fn(u32) -> &'a TaskName,
+) -> Vec<TaskRunView<'a>> {
+    let blank = TaskRunView {
+        task: name,
+        map_index: None,
+        status: TaskRunStatus::Waiting,
+        attempts: 0,
+        failure: None,
+        skipped_because: None,
+        retry_at: None,
+        started_at: None,
+        ended_at: None,
+        output: None,
+    };
+    match stage {
+        Stage::Waiting => vec![blank],
+        Stage::Skipped { because: failed } => {
+            vec![TaskRunView {
+                status: TaskRunStatus::Skipped,
+                skipped_because: Some(because(*failed)),
+                ..blank
+            }]
+        }
+        Stage::Single(_) | Stage::Map(_) => {
+            stage.runs(task).map(|(key, run)| view(key, run, &blank)).collect()
+        }
+    }
+}
+
+fn view<'a>(key: TaskRunKey, run: &'a TaskRun, blank: &TaskRunView<'a>) -> TaskRunView<'a> {
+    let (status, retry_at) = match run.state {
+        State::Ready | State::Starting => (TaskRunStatus::Waiting, None),
+        State::Running => (TaskRunStatus::Running, None),
+        State::Backoff { due } => (TaskRunStatus::Backoff, Some(due)),
+        State::Succeeded { .. } => (TaskRunStatus::Succeeded, None),
+        State::Failed => (TaskRunStatus::Failed, None),
+    };
+    TaskRunView {
+        map_index: key.map_index,
+        status,
+        attempts: run.attempt,
+        failure: run.failure.as_ref(),
+        retry_at,
+        started_at: (run.attempt > 0).then_some(run.started_at),
+        ended_at: (run.ended_at >= run.started_at && run.attempt > 0 && !matches!(run.state, State::Running))
+            .then_some(run.ended_at),
+        output: run.output(),
+        ..blank.clone()
+    }
+}

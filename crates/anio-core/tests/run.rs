@@ -1,0 +1,427 @@
+//! The state machine of a run, driven by a tiny executor: bodies are a table, time is a counter.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anio_core::context::Writes;
+use anio_core::run::{AttemptError, Effect, Event, Fact, FactKind, RunState, TaskRunKey, TaskRunStatus};
+use anio_core::{
+    Backoff, Context, Output, RetryPolicy, RunId, TaskError, TaskOptions, TaskReturn, Timestamp, Workflow,
+    WorkflowBuilder,
+};
+use serde_json::json;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a body does on its attempt number `n`.
+type Body = fn(&Call) -> Result<TaskReturn, TaskError>;
+
+struct Call {
+    attempt: u32,
+    map_index: Option<u32>,
+    arguments: Vec<Output>,
+    context: Context,
+}
+
+/// Executes a run to its end, committing each fact at once; the facts are kept.
+struct Driver {
+    state: RunState,
+    bodies: HashMap<&'static str, Body>,
+    now: Timestamp,
+    effects: VecDeque<Effect>,
+    facts: Vec<Fact>,
+    timers: Vec<(Timestamp, TaskRunKey)>,
+    executed: Vec<String>,
+    ended: bool,
+    /// Crash instead of executing the body after so many.
+    bodies_left: u32,
+}
+
+impl Driver {
+    fn new(workflow: &Workflow, bodies: &[(&'static str, Body)]) -> Self {
+        Self::resumed(workflow, bodies, Vec::new(), 0)
+    }
+
+    fn resumed(workflow: &Workflow, bodies: &[(&'static str, Body)], facts: Vec<Fact>, epoch: u32) -> Self {
+        let id = RunId::from_uuid(uuid::Uuid::from_u128(1));
+        let input = Output::from_json(r#"{"from":"input"}"#).unwrap();
+        let mut state = RunState::new(id, Arc::clone(workflow.plan()), input, 3);
+        for fact in &facts {
+            state.replay(fact).unwrap();
+        }
+        let now = Timestamp::from_micros(1_000_000 * i64::from(epoch + 1) * 1000);
+        let bodies = bodies.iter().copied().collect();
+        let mut driver = Self {
+            state,
+            bodies,
+            now,
+            effects: VecDeque::new(),
+            facts,
+            timers: Vec::new(),
+            executed: Vec::new(),
+            ended: false,
+            bodies_left: u32::MAX,
+        };
+        driver.apply(Event::Begin { epoch });
+        driver
+    }
+
+    fn apply(&mut self, event: Event) {
+        let mut effects = Vec::new();
+        self.state.apply(self.now, event, &mut effects);
+        self.effects.extend(effects);
+    }
+
+    fn run(mut self) -> Self {
+        let mut n_committed = 0;
+        loop {
+            let Some(effect) = self.effects.pop_front() else {
+                let Some((at, key)) = self.timers.pop() else { return self };
+                self.now = self.now.max(at);
+                self.apply(Event::Due { key });
+                continue;
+            };
+            match effect {
+                Effect::Ready(key) => self.apply(Event::Dispatched { key }),
+                Effect::Execute { key, attempt } => {
+                    if self.bodies_left == 0 {
+                        return self;
+                    }
+                    self.bodies_left -= 1;
+                    let result = self.call(key, attempt).map_err(AttemptError::from);
+                    self.now = self.now.after(SECOND);
+                    self.apply(Event::Returned { key, attempt, result });
+                }
+                Effect::Persist(fact) => {
+                    self.facts.push(fact);
+                    n_committed += 1;
+                    self.apply(Event::Committed { n: n_committed });
+                }
+                Effect::Note(fact) => self.facts.push(fact),
+                Effect::Arm { key, at } => self.timers.push((at, key)),
+                Effect::End(_) => {
+                    n_committed += 1;
+                    self.apply(Event::Committed { n: n_committed });
+                }
+                Effect::Ended => self.ended = true,
+            }
+        }
+    }
+
+    fn call(&mut self, key: TaskRunKey, attempt: u32) -> Result<TaskReturn, TaskError> {
+        let name = self.state.plan().task(key.task).name.to_string();
+        self.executed.push(match key.map_index {
+            Some(index) => format!("{name}[{index}]#{attempt}"),
+            None => format!("{name}#{attempt}"),
+        });
+        let arguments =
+            self.state.arguments(key).into_iter().flatten().map(|argument| argument.value).collect();
+        let context = Context::over(self.state.scope(key.task));
+        let body = self.bodies[name.as_str()];
+        body(&Call { attempt, map_index: key.map_index, arguments, context })
+    }
+
+    fn statuses(&self) -> Vec<String> {
+        self.state
+            .task_runs()
+            .map(|run| match run.map_index {
+                Some(index) => format!("{}[{index}] {}", run.task, run.status),
+                None => format!("{} {}", run.task, run.status),
+            })
+            .collect()
+    }
+}
+
+fn returns(value: impl serde::Serialize + Send + Sync + 'static) -> Result<TaskReturn, TaskError> {
+    Ok(TaskReturn { output: Output::new(value).unwrap(), writes: Writes::default() })
+}
+
+fn writes(call: &Call, key: &str, value: u32) -> Result<TaskReturn, TaskError> {
+    let mut context = call.context.clone();
+    context.insert(key, value)?;
+    Ok(TaskReturn { output: Output::new(()).unwrap(), writes: context.into_writes() })
+}
+
+fn task(builder: WorkflowBuilder, name: &str, options: TaskOptions) -> WorkflowBuilder {
+    builder.task(name, options, |_| async { Ok::<_, TaskError>(()) })
+}
+
+fn chain(names: &[&str]) -> Workflow {
+    let mut builder = Workflow::builder("chain");
+    for (i, name) in names.iter().enumerate() {
+        builder = task(builder, name, TaskOptions::new());
+        if i > 0 {
+            builder = builder.after(names[i - 1]);
+        }
+    }
+    builder.build().unwrap()
+}
+
+fn retrying(attempts: u32) -> TaskOptions {
+    TaskOptions::new().retry(RetryPolicy::attempts(attempts).with_backoff(Backoff::fixed(SECOND)))
+}
+
+#[test]
+fn a_chain_passes_its_data_and_ends() {
+    let bodies: [(&str, Body); 3] = [
+        ("a", |_| returns(1)),
+        ("b", |call| returns(*call.arguments[0].get::<i32>()? + 1)),
+        ("c", |call| returns(*call.arguments[0].get::<i32>()? + 1)),
+    ];
+    let end = Driver::new(&chain(&["a", "b", "c"]), &bodies).run();
+    assert!(end.ended);
+    assert_eq!(end.executed, ["a#1", "b#1", "c#1"]);
+    assert_eq!(end.state.output(2).unwrap().json().get(), "3");
+    assert_eq!(end.state.failure(), None);
+}
+
+#[test]
+fn a_failure_skips_what_depends_on_it_and_nothing_else() {
+    let workflow = [("bad", None), ("after", Some("bad")), ("last", Some("after")), ("free", None)]
+        .into_iter()
+        .fold(Workflow::builder("w"), |builder, (name, after)| {
+            let builder = task(builder, name, TaskOptions::new());
+            if let Some(after) = after { builder.after(after) } else { builder }
+        })
+        .build()
+        .unwrap();
+    let ok: Body = |_| returns(());
+    let end = Driver::new(
+        &workflow,
+        &[("bad", |_| Err(TaskError::message("no"))), ("after", ok), ("last", ok), ("free", ok)],
+    )
+    .run();
+    let mut statuses = end.statuses();
+    statuses.sort();
+    assert_eq!(statuses, ["after skipped", "bad failed", "free succeeded", "last skipped"]);
+    assert_eq!(end.state.failure().unwrap().to_string(), "task \"bad\" failed after 1 attempt: no");
+    let skipped = end.state.task_runs().find(|run| run.task == "last").unwrap();
+    assert_eq!(skipped.skipped_because.unwrap().as_str(), "bad");
+}
+
+#[test]
+fn attempts_are_counted_and_wait_between() {
+    let workflow = task(Workflow::builder("w"), "a", retrying(3)).build().unwrap();
+    let end = Driver::new(
+        &workflow,
+        &[("a", |call| match call.attempt {
+            3 => returns("done"),
+            n => Err(TaskError::message(format!("no {n}"))),
+        })],
+    )
+    .run();
+    assert_eq!(end.executed, ["a#1", "a#2", "a#3"]);
+    assert_eq!(
+        end.now.as_micros(),
+        1_000_000_000 + 5_000_000,
+        "three bodies and two delays of a second each"
+    );
+    assert_eq!(end.statuses(), ["a succeeded"]);
+
+    let end = Driver::new(&workflow, &[("a", |_| Err(TaskError::message("never")))]).run();
+    assert_eq!(end.executed.len(), 3);
+    assert_eq!(end.state.failure().unwrap().attempts, 3);
+}
+
+#[test]
+fn a_fatal_error_is_not_tried_again_and_a_wish_for_delay_is_heard() {
+    let workflow = task(Workflow::builder("w"), "a", retrying(3)).build().unwrap();
+    let end = Driver::new(&workflow, &[("a", |_| Err(TaskError::fatal("broken")))]).run();
+    assert_eq!(end.executed, ["a#1"]);
+    let end = Driver::new(&workflow, &[("a", |_| Err(TaskError::retry_after(60 * SECOND, "later")))]).run();
+    assert_eq!(end.now.as_micros(), 1_000_000_000 + 123_000_000);
+}
+
+fn mapped(width: &str) -> Workflow {
+    let width = width.to_owned();
+    let builder = Workflow::builder("w").task("list", TaskOptions::new(), move |_| {
+        let width = width.clone();
+        async move { Ok::<_, TaskError>(width) }
+    });
+    let builder = task(builder, "each", TaskOptions::new()).map_over::<u32>("list");
+    let builder = task(builder, "twice", TaskOptions::new()).map_over::<u32>("each");
+    task(builder, "sum", TaskOptions::new()).after("twice").build().unwrap()
+}
+
+const MAP: [(&str, Body); 4] = [
+    ("list", |_| returns(vec![10_u32, 20, 30])),
+    ("each", |call| {
+        let list = call.arguments[0].get::<Vec<u32>>()?;
+        returns(list[call.map_index.unwrap() as usize] + 1)
+    }),
+    ("twice", |call| {
+        let list = call.arguments[0].get::<Vec<u32>>()?;
+        returns(list[call.map_index.unwrap() as usize] * 2)
+    }),
+    ("sum", |call| returns(call.arguments[0].get::<Vec<u32>>()?.iter().sum::<u32>())),
+];
+
+#[test]
+fn a_map_has_a_task_run_per_element_and_a_map_over_a_map_too() {
+    let end = Driver::new(&mapped(""), &MAP).run();
+    assert!(end.ended);
+    assert_eq!(end.executed.len(), 1 + 3 + 3 + 1);
+    assert_eq!(end.state.output(3).unwrap().json().get(), "126");
+}
+
+#[test]
+fn an_empty_list_is_a_map_of_zero_that_succeeds() {
+    let mut bodies = MAP;
+    bodies[0].1 = |_| returns(Vec::<u32>::new());
+    let end = Driver::new(&mapped(""), &bodies).run();
+    assert!(end.ended);
+    assert_eq!(end.executed, ["list#1", "sum#1"]);
+    assert_eq!(end.state.output(3).unwrap().json().get(), "0");
+    assert_eq!(end.state.output(1).unwrap().json().get(), "[]");
+}
+
+#[test]
+fn one_failed_element_fails_its_map_and_the_others_go_on() {
+    let mut bodies = MAP;
+    bodies[1].1 = |call| match call.map_index {
+        Some(1) => Err(TaskError::message("bad element")),
+        _ => returns(1),
+    };
+    let end = Driver::new(&mapped(""), &bodies).run();
+    assert_eq!(
+        end.statuses(),
+        [
+            "list succeeded",
+            "each[0] succeeded",
+            "each[1] failed",
+            "each[2] succeeded",
+            "twice skipped",
+            "sum skipped"
+        ]
+    );
+    assert_eq!(end.state.failure().unwrap().map_index, Some(1));
+}
+
+#[test]
+fn a_list_that_is_no_list_fails_the_task_that_maps_over_it() {
+    let mut bodies = MAP;
+    bodies[0].1 = |_| returns("not a list");
+    let end = Driver::new(&mapped(""), &bodies).run();
+    assert!(end.ended);
+    let failure = end.state.failure().unwrap().to_string();
+    assert!(
+        failure.contains("task \"each\"") && failure.contains("the list of task \"list\" cannot be read"),
+        "{failure}"
+    );
+    let again = Driver::resumed(&mapped(""), &bodies, end.facts, 1).run();
+    assert!(again.ended && again.executed.is_empty());
+}
+
+#[test]
+fn the_context_is_what_the_tasks_before_wrote() {
+    let workflow = ["a", "b", "c"]
+        .iter()
+        .fold(Workflow::builder("w"), |builder, name| task(builder, name, TaskOptions::new()));
+    let workflow =
+        task(workflow, "join", TaskOptions::new()).after("a").after("b").after("c").build().unwrap();
+    let bodies: [(&str, Body); 4] = [
+        ("a", |call| writes(call, "same", 7)),
+        ("b", |call| writes(call, "same", 7)),
+        ("c", |call| writes(call, "own", 1)),
+        ("join", |call| {
+            assert_eq!(call.context.get::<String>("from")?, "input");
+            assert_eq!(call.context.get::<u32>("same")? + call.context.get::<u32>("own")?, 8);
+            writes(call, "joined", 8)
+        }),
+    ];
+    let end = Driver::new(&workflow, &bodies).run();
+    assert!(end.ended && end.state.failure().is_none());
+    assert_eq!(end.state.context().to_json().unwrap(), r#"{"from":"input","joined":8,"own":1,"same":7}"#);
+    let mut bodies = bodies;
+    bodies[1].1 = |call| writes(call, "same", 8);
+    let end = Driver::new(&workflow, &bodies).run();
+    let failure = end.state.failure().unwrap().to_string();
+    assert!(failure.contains("task \"a\" and task \"b\""), "{failure}");
+}
+
+#[test]
+fn replay_after_a_crash_at_any_body_runs_nothing_twice_that_succeeded() {
+    let workflow = mapped("");
+    let whole = Driver::new(&workflow, &MAP).run();
+    for crash_at in 0..8 {
+        let mut first = Driver::new(&workflow, &MAP);
+        first.bodies_left = crash_at;
+        let first = first.run();
+        assert!(!first.ended);
+        let n_facts = first.facts.len();
+        let ended = |facts: &[Fact]| -> Vec<TaskRunKey> {
+            facts.iter().filter(|f| matches!(f.kind, FactKind::Succeeded { .. })).map(|f| f.key).collect()
+        };
+        let kept = ended(&first.facts);
+        let second = Driver::resumed(&workflow, &MAP, first.facts, 1).run();
+        assert!(second.ended, "crash at {crash_at}");
+        assert_eq!(kept.len() + second.executed.len(), whole.executed.len());
+        assert!(ended(&second.facts[n_facts..]).iter().all(|key| !kept.contains(key)));
+        let starts = second.facts[n_facts..].iter().filter(|fact| fact.kind == FactKind::Started).count();
+        assert!(starts > 0);
+        assert_eq!(second.state.output(3), whole.state.output(3));
+    }
+}
+
+#[test]
+fn a_task_that_kills_its_worker_again_and_again_is_poison() {
+    let workflow = chain(&["a", "killer", "c"]);
+    let ok: Body = |_| returns(());
+    let bodies = [("a", ok), ("killer", ok), ("c", ok)];
+    let mut facts = Vec::new();
+    let mut attempts = Vec::new();
+    for epoch in 0..10 {
+        let mut driver = Driver::resumed(&workflow, &bodies, facts, epoch);
+        // The body of `killer` never returns: the worker dies in it.
+        driver.bodies_left = u32::from(epoch == 0);
+        let driver = driver.run();
+        facts = driver.facts.clone();
+        if driver.ended {
+            assert_eq!(driver.statuses(), ["a succeeded", "killer failed", "c skipped"]);
+            assert!(driver.state.failure().unwrap().to_string().contains("3 deaths of its worker"));
+            attempts.extend(facts.iter().filter(|f| f.key.task == 1).map(|fact| fact.attempt));
+            break;
+        }
+    }
+    assert_eq!(attempts, [1, 2, 3, 3], "three starts and a failure of the third");
+}
+
+#[test]
+fn a_graceful_stop_is_no_death() {
+    let workflow = chain(&["a"]);
+    let mut facts = Vec::new();
+    for epoch in 0..5 {
+        let mut driver = Driver::resumed(&workflow, &[("a", |_| returns(()))], facts, epoch);
+        driver.bodies_left = 0;
+        let mut driver = driver.run();
+        driver.apply(Event::Interrupted { key: TaskRunKey { task: 0, map_index: None }, attempt: epoch + 1 });
+        facts = driver.run().facts;
+    }
+    let end = Driver::resumed(&workflow, &[("a", |_| returns(()))], facts, 5).run();
+    assert_eq!(end.executed, ["a#6"]);
+    assert!(end.ended);
+    assert_eq!(end.state.task_runs().next().unwrap().status, TaskRunStatus::Succeeded);
+}
+
+#[test]
+fn events_that_come_too_late_do_nothing() {
+    let workflow = chain(&["a"]);
+    let mut end = Driver::new(&workflow, &[("a", |_| returns(1))]).run();
+    let key = TaskRunKey { task: 0, map_index: None };
+    for event in [
+        Event::Returned { key, attempt: 1, result: returns(2).map_err(AttemptError::from) },
+        Event::Returned { key, attempt: 7, result: returns(2).map_err(AttemptError::from) },
+        Event::Due { key },
+        Event::Dispatched { key },
+        Event::Begin { epoch: 9 },
+        Event::Committed { n: 99 },
+        Event::Interrupted { key: TaskRunKey { task: 5, map_index: Some(3) }, attempt: 1 },
+    ] {
+        end.apply(event);
+    }
+    assert!(end.effects.is_empty());
+    assert_eq!(json!(end.state.output(0).unwrap().json()), json!(1));
+}
