@@ -2,4 +2,10 @@
 
 pub mod backend;
 pub mod error;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod record;
+mod row;
+
+pub use error::StoreError;
+pub use record::Durability;

@@ -1,12 +1,25 @@
 //! What goes into the store and comes out of it: plain records, with names in place of positions.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anio_core::plan::PlanRecord;
 use anio_core::run::{FactKind, RunFailure};
 use anio_core::{Fingerprint, Output, RunId, TaskName, Timestamp, WorkflowName};
 use uuid::Uuid;
+
+/// When a commit counts as durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// When it is on the disk: SQLite `synchronous = full`, Postgres `synchronous_commit = on`.
+    #[default]
+    Full,
+    /// When the operating system (SQLite) or the server (Postgres) has it: a crash of the program loses
+    /// nothing, a loss of power may lose the last commits. SQLite `synchronous = normal`, Postgres
+    /// `synchronous_commit = off`.
+    Relaxed,
+}
 
 /// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -224,7 +237,7 @@ pub struct ClaimedRun {
     /// Its facts, in the order in which they were committed.
     pub facts: Vec<FactRecord>,
     /// What is stored of the plan that it is pinned to.
-    pub plan: Option<PlanRecord>,
+    pub plan: Option<Arc<PlanRecord>>,
 }
 
 /// Which runs to claim.

@@ -1,0 +1,138 @@
+//! How facts lie in columns, the same on every database: words, integers and JSON text.
+
+use std::sync::Arc;
+
+use anio_core::run::FactKind;
+use anio_core::{Output, RunId, TaskName, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::StoreError;
+use crate::record::FactRecord;
+
+/// The columns of `anio_attempts` that depend on the kind of a fact.
+#[derive(Debug, Default)]
+pub(crate) struct FactColumns<'a> {
+    pub(crate) kind: &'static str,
+    pub(crate) started_at: Option<i64>,
+    pub(crate) retry_at: Option<i64>,
+    pub(crate) width: Option<i64>,
+    pub(crate) failure: Option<String>,
+    pub(crate) writes: Option<String>,
+    pub(crate) output: Option<&'a str>,
+}
+
+impl<'a> FactColumns<'a> {
+    /// The columns of a fact.
+    pub(crate) fn of(kind: &'a FactKind) -> Self {
+        match kind {
+            FactKind::Started => Self { kind: "started", ..Self::default() },
+            FactKind::Succeeded { started_at, output, writes } => Self {
+                kind: "succeeded",
+                started_at: Some(started_at.as_micros()),
+                writes: writes.as_deref().map(to_json),
+                output: Some(output.json().get()),
+                ..Self::default()
+            },
+            FactKind::Failed { started_at, failure, retry_at } => Self {
+                kind: "failed",
+                started_at: Some(started_at.as_micros()),
+                retry_at: retry_at.map(Timestamp::as_micros),
+                failure: Some(to_json(&**failure)),
+                ..Self::default()
+            },
+            FactKind::Interrupted { started_at } => {
+                Self { kind: "interrupted", started_at: Some(started_at.as_micros()), ..Self::default() }
+            }
+            FactKind::Expanded { n } => {
+                Self { kind: "expanded", width: Some(i64::from(*n)), ..Self::default() }
+            }
+        }
+    }
+}
+
+/// A row of `anio_attempts` as it is read back.
+#[derive(Debug)]
+pub(crate) struct FactRow {
+    pub(crate) run: RunId,
+    pub(crate) task: String,
+    pub(crate) map_index: Option<i64>,
+    pub(crate) attempt: i64,
+    pub(crate) kind: String,
+    pub(crate) at: i64,
+    pub(crate) started_at: Option<i64>,
+    pub(crate) retry_at: Option<i64>,
+    pub(crate) width: Option<i64>,
+    pub(crate) failure: Option<String>,
+    pub(crate) writes: Option<String>,
+    pub(crate) output: Option<String>,
+}
+
+impl FactRow {
+    /// The fact in this row.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] for a row that this program would not have written.
+    pub(crate) fn into_record(self) -> Result<FactRecord, StoreError> {
+        let (run, corrupt) = (self.run, corrupt_row("anio_attempts", self.run.to_string()));
+        let started_at = || match self.started_at {
+            Some(at) => Ok(Timestamp::from_micros(at)),
+            None => Err(corrupt("started_at is null")),
+        };
+        let kind = match self.kind.as_str() {
+            "started" => FactKind::Started,
+            "succeeded" => FactKind::Succeeded {
+                started_at: started_at()?,
+                output: Output::from_json(self.output.ok_or_else(|| corrupt("output is null"))?)
+                    .map_err(|_| corrupt("output is not JSON"))?,
+                writes: from_json(self.writes.as_deref())
+                    .map_err(|_| corrupt("writes cannot be read"))?
+                    .map(Arc::new),
+            },
+            "failed" => FactKind::Failed {
+                started_at: started_at()?,
+                failure: from_json(self.failure.as_deref())
+                    .ok()
+                    .flatten()
+                    .map(Arc::new)
+                    .ok_or_else(|| corrupt("failure cannot be read"))?,
+                retry_at: self.retry_at.map(Timestamp::from_micros),
+            },
+            "interrupted" => FactKind::Interrupted { started_at: started_at()? },
+            "expanded" => FactKind::Expanded {
+                n: self
+                    .width
+                    .and_then(|n| u32::try_from(n).ok())
+                    .ok_or_else(|| corrupt("width is no count"))?,
+            },
+            _ => return Err(corrupt("kind is unknown")),
+        };
+        Ok(FactRecord {
+            run,
+            task: TaskName::trusted(self.task),
+            map_index: self
+                .map_index
+                .map(u32::try_from)
+                .transpose()
+                .map_err(|_| corrupt("map_index is no position"))?,
+            attempt: u32::try_from(self.attempt).map_err(|_| corrupt("attempt is no count"))?,
+            at: Timestamp::from_micros(self.at),
+            kind,
+        })
+    }
+}
+
+/// Makes the error for a row of a table that cannot be read.
+pub(crate) fn corrupt_row(table: &'static str, id: String) -> impl Fn(&str) -> StoreError {
+    move |problem| StoreError::Corrupt { problem: format!("{table}, run {id}: {problem}") }
+}
+
+/// Plain data as JSON text.
+pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).expect("records are plain data with text for keys")
+}
+
+/// Reads JSON text where there is any.
+pub(crate) fn from_json<T: DeserializeOwned>(text: Option<&str>) -> Result<Option<T>, serde_json::Error> {
+    text.map(serde_json::from_str).transpose()
+}
