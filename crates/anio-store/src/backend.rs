@@ -3,7 +3,9 @@
 use anio_core::RunId;
 
 use crate::error::StoreError;
-use crate::record::{Batch, Claim, ClaimedRun, FactRecord, NewWorker, Renewal, RunQuery, RunRecord, WorkerId};
+use crate::record::{
+    Batch, Claim, ClaimedRun, FactRecord, NewWorker, Renewal, RunQuery, RunRecord, WorkerId,
+};
 
 /// One connection to a database that keeps runs. Synchronous: each connection lives on a thread of its own.
 ///

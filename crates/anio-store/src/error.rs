@@ -119,6 +119,9 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later, and nothing of it was stored.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::Disconnected { .. } | Self::Unreachable { .. } | Self::Full { .. })
+        matches!(
+            self,
+            Self::Busy { .. } | Self::Disconnected { .. } | Self::Unreachable { .. } | Self::Full { .. }
+        )
     }
 }

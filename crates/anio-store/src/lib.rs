@@ -6,6 +6,8 @@ pub mod error;
 pub mod postgres;
 pub mod record;
 mod row;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 pub use error::StoreError;
 pub use record::Durability;

@@ -1,0 +1,169 @@
+//! From what the driver says to what the engine does about it: by SQLSTATE and by the kind of the
+//! input/output error, never by the text of a message.
+
+use std::error::Error as StdError;
+use std::{fmt, io};
+
+use diesel::result::Error as DieselError;
+use diesel_migrations::RunMigrationsError;
+use tokio_postgres::error::SqlState;
+
+use super::address::Address;
+use super::connection::TransactionError;
+use crate::error::StoreError;
+
+/// An error of the driver in one line, its cause included. Never the details of an error of the server,
+/// which may quote rows.
+#[derive(Debug)]
+struct DriverError(tokio_postgres::Error);
+
+impl fmt::Display for DriverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(error) = self.0.as_db_error() {
+            return write!(f, "{} (SQLSTATE {})", error.message(), error.code().code());
+        }
+        fmt::Display::fmt(&self.0, f)?;
+        self.0.source().map_or(Ok(()), |cause| write!(f, ": {cause}"))
+    }
+}
+
+impl StdError for DriverError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+/// Why there is no connection.
+pub(super) fn on_connect(address: &Address, error: tokio_postgres::Error) -> StoreError {
+    let database = address.to_string();
+    let refused = || StoreError::Refused { database: address.to_string(), user: address.user().to_owned() };
+    match error.code() {
+        Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => refused(),
+        Some(&SqlState::INVALID_CATALOG_NAME) => StoreError::CannotOpen {
+            path: database,
+            problem: format!("the server has no database {:?}; create it, or name another", address.database()),
+        },
+        Some(&SqlState::CANNOT_CONNECT_NOW | &SqlState::TOO_MANY_CONNECTIONS) => {
+            StoreError::Unreachable { database, source: Box::new(DriverError(error)) }
+        }
+        Some(_) => on_statement(address, error),
+        // A server that asks for a password which the URL has not got: the driver gives up by itself, with
+        // an error that tells its kind to nobody. All other kinds come from the network, or from TLS.
+        None if !address.has_password() && error.source().is_none_or(|cause| !is_io(cause)) && !address.wants_tls() => {
+            refused()
+        }
+        None => StoreError::Unreachable { database, source: Box::new(DriverError(error)) },
+    }
+}
+
+/// Why a statement failed, of which nothing is stored.
+pub(super) fn on_statement(address: &Address, error: tokio_postgres::Error) -> StoreError {
+    let Some(code) = error.code().cloned() else {
+        return StoreError::Disconnected { source: Box::new(DriverError(error)) };
+    };
+    let source = Box::new(DriverError(error));
+    match code {
+        SqlState::T_R_SERIALIZATION_FAILURE
+        | SqlState::T_R_DEADLOCK_DETECTED
+        | SqlState::LOCK_NOT_AVAILABLE
+        | SqlState::QUERY_CANCELED
+        | SqlState::TOO_MANY_CONNECTIONS => StoreError::Busy { source },
+        SqlState::DISK_FULL => StoreError::Full { source },
+        SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::ReadOnly {
+            database: address.to_string(),
+            problem: "the server is a standby, or its transactions are read-only".to_owned(),
+        },
+        SqlState::ADMIN_SHUTDOWN
+        | SqlState::CRASH_SHUTDOWN
+        | SqlState::CANNOT_CONNECT_NOW
+        | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+        | SqlState::IDLE_SESSION_TIMEOUT => StoreError::Disconnected { source },
+        code if code.code().starts_with("08") => StoreError::Disconnected { source },
+        _ => StoreError::Database { source },
+    }
+}
+
+/// Why a commit failed. Where the server said nothing, or said it while it was going down, nobody knows
+/// whether the commit is stored.
+pub(super) fn on_commit(address: &Address, error: tokio_postgres::Error) -> StoreError {
+    let unknown = match error.code() {
+        None => true,
+        Some(code) => {
+            *code == SqlState::CRASH_SHUTDOWN
+                || *code == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+                || code.code().starts_with("08")
+        }
+    };
+    if unknown {
+        return StoreError::OutcomeUnknown { source: Box::new(DriverError(error)) };
+    }
+    on_statement(address, error)
+}
+
+/// What an error of the driver means, wherever in diesel it came from.
+pub(super) fn of_diesel(
+    address: &Address,
+    error: DieselError,
+    meaning: fn(&Address, tokio_postgres::Error) -> StoreError,
+) -> StoreError {
+    match error {
+        DieselError::QueryBuilderError(cause) => match cause.downcast::<tokio_postgres::Error>() {
+            Ok(error) => meaning(address, *error),
+            Err(source) => StoreError::Database { source },
+        },
+        DieselError::DeserializationError(cause) => StoreError::Corrupt { problem: cause.to_string() },
+        source => StoreError::Database { source: Box::new(source) },
+    }
+}
+
+/// An error between `begin` and `commit`: of the database, or of our own.
+#[derive(Debug)]
+pub(super) enum Inner {
+    /// Of the database.
+    Diesel(DieselError),
+    /// Of our own: a lost lease, a row that cannot be read.
+    Store(StoreError),
+}
+
+impl From<DieselError> for Inner {
+    fn from(error: DieselError) -> Self {
+        Self::Diesel(error)
+    }
+}
+
+impl From<StoreError> for Inner {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What the failure of a transaction means.
+pub(super) fn of_transaction(address: &Address, error: TransactionError<Inner>) -> StoreError {
+    match error {
+        TransactionError::Undone(Inner::Diesel(error)) => of_diesel(address, error, on_statement),
+        TransactionError::Unfinished(Inner::Diesel(error)) => of_diesel(address, error, on_commit),
+        TransactionError::Undone(Inner::Store(error)) | TransactionError::Unfinished(Inner::Store(error)) => error,
+    }
+}
+
+/// What the failure of a migration means.
+pub(super) fn of_migration(error: Box<dyn StdError + Send + Sync>) -> Inner {
+    match error.downcast::<RunMigrationsError>() {
+        Ok(error) => match *error {
+            RunMigrationsError::QueryError(_, error) => Inner::Diesel(error),
+            other => Inner::Store(StoreError::Database { source: Box::new(other) }),
+        },
+        Err(source) => Inner::Store(StoreError::Database { source }),
+    }
+}
+
+fn is_io(error: &(dyn StdError + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(cause) = error {
+        if cause.is::<io::Error>() {
+            return true;
+        }
+        error = cause.source();
+    }
+    false
+}

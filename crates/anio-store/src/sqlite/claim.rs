@@ -1,0 +1,109 @@
+//! Takes queued runs for a worker, with all that is known of them; puts parked ones back.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anio_core::plan::PlanRecord;
+use anio_core::{Fingerprint, RunId, Timestamp, WorkflowName};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use diesel::sqlite::SqliteConnection;
+
+use super::error::Failure;
+use super::json_list;
+use super::query::{self, RunRow};
+use super::schema::{anio_plans, anio_workers};
+use crate::error::StoreError;
+use crate::record::{Claim, ClaimedRun, FactRecord, RunRecord};
+
+// Relies on `anio_runs_queued`: the queue is walked in its order, and no further than needed.
+const CLAIM: &str = "
+update anio_runs
+set status = 'running',
+    worker = ?,
+    started_at = coalesce(started_at, ?)
+where id in (
+    select id
+    from anio_runs
+    where status = 'queued' and workflow in (select value from json_each(?))
+    order by priority desc, id
+    limit ?
+)
+returning id, workflow, plan, status, priority, epoch, submitted_at, started_at, finished_at, failure,
+    parked_reason, input";
+
+/// Takes queued runs, provided that the worker still holds its lease. The write lock is held.
+pub(super) fn claim(
+    connection: &mut SqliteConnection,
+    claim: &Claim,
+    now: Timestamp,
+) -> Result<Vec<ClaimedRun>, Failure> {
+    let worker = claim.worker.to_string();
+    let standing = anio_workers::table.find(&worker).filter(anio_workers::lost_at.is_null());
+    if standing.count().get_result::<i64>(connection)? == 0 {
+        return Err(Failure::Store(StoreError::LeaseLost));
+    }
+    let mut rows: Vec<RunRow> = diesel::sql_query(CLAIM)
+        .bind::<Text, _>(worker)
+        .bind::<BigInt, _>(now.as_micros())
+        .bind::<Text, _>(json_list(&claim.workflows))
+        .bind::<BigInt, _>(i64::from(claim.limit))
+        .load(connection)?;
+    // `returning` keeps no order.
+    rows.sort_by(|a, b| (Reverse(a.priority), &a.id).cmp(&(Reverse(b.priority), &b.id)));
+    let runs: Vec<RunRecord> = rows.into_iter().map(RunRow::into_record).collect::<Result<_, _>>()?;
+    if runs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<RunId> = runs.iter().map(|run| run.id).collect();
+    let mut facts = by_run(query::facts(connection, &ids)?);
+    let plans = plans(connection, &runs)?;
+    let with_facts = |run: RunRecord| ClaimedRun {
+        facts: facts.remove(&run.id).unwrap_or_default(),
+        plan: plans.get(&run.plan).cloned(),
+        run,
+    };
+    Ok(runs.into_iter().map(with_facts).collect())
+}
+
+fn by_run(facts: Vec<FactRecord>) -> HashMap<RunId, Vec<FactRecord>> {
+    let mut by_run: HashMap<RunId, Vec<FactRecord>> = HashMap::new();
+    for fact in facts {
+        by_run.entry(fact.run).or_default().push(fact);
+    }
+    by_run
+}
+
+/// The plans of runs, each read once.
+fn plans(
+    connection: &mut SqliteConnection,
+    runs: &[RunRecord],
+) -> Result<HashMap<Fingerprint, Arc<PlanRecord>>, Failure> {
+    let mut plans = HashMap::new();
+    for run in runs {
+        if plans.contains_key(&run.plan) {
+            continue;
+        }
+        let row = anio_plans::table.find(run.plan.to_string()).select(anio_plans::record);
+        let Some(text) = row.first::<String>(connection).optional()? else { continue };
+        let record = serde_json::from_str(&text).map_err(|_| StoreError::Corrupt {
+            problem: format!("anio_plans {}: record cannot be read", run.plan),
+        })?;
+        plans.insert(run.plan, Arc::new(record));
+    }
+    Ok(plans)
+}
+
+// Relies on `anio_runs_parked`.
+const UNPARK: &str = "
+update anio_runs
+set status = 'queued',
+    parked_reason = null
+where status = 'parked' and workflow in (select value from json_each(?))";
+
+/// Puts the parked runs of workflows back into the queue.
+pub(super) fn unpark(connection: &mut SqliteConnection, workflows: &[WorkflowName]) -> Result<u64, Failure> {
+    let n_runs = diesel::sql_query(UNPARK).bind::<Text, _>(json_list(workflows)).execute(connection)?;
+    Ok(n_runs as u64)
+}

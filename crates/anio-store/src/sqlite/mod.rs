@@ -1,0 +1,199 @@
+//! A store in one SQLite file, written by one thread per process and read by others beside it.
+//!
+//! The file is in WAL mode and every commit is synced to the disk ([`Durability::Full`]). A process that
+//! starts on the file of one that has died sees so at once: each worker holds an operating-system lock on a
+//! file of its own beside the database (see [`lock`]), and the lock goes with the process.
+//!
+//! A verb is a file: [`commit`], [`submit`], [`claim`], [`lease`], [`query`]; [`migrate`] makes the tables
+//! and [`open`] refuses files that are not ours before anything is changed in them.
+
+mod claim;
+mod commit;
+mod error;
+mod lease;
+mod lock;
+mod migrate;
+mod open;
+mod query;
+mod schema;
+mod submit;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anio_core::{Fingerprint, RunId, Timestamp, WorkflowName};
+use diesel::sqlite::SqliteConnection;
+
+use self::error::Failure;
+use self::lock::WorkerLocks;
+use crate::backend::Backend;
+use crate::error::StoreError;
+use crate::record::{
+    Batch, Claim, ClaimedRun, Durability, FactRecord, NewWorker, Renewal, RunQuery, RunRecord, WorkerId,
+};
+
+/// One connection to a SQLite file.
+pub struct Sqlite {
+    connection: SqliteConnection,
+    path: PathBuf,
+    durability: Durability,
+    locks: WorkerLocks,
+    /// Plans that this connection knows to be stored.
+    plans: HashSet<Fingerprint>,
+    n_statements: Arc<AtomicU64>,
+}
+
+impl Sqlite {
+    /// Opens a file, or makes it where there is none; its directory must be there.
+    ///
+    /// The tables are made by [`Backend::migrate`]. A file that is refused is left as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::CannotOpen`], [`StoreError::NotADatabase`], [`StoreError::ForeignDatabase`],
+    /// [`StoreError::NewerSchema`], [`StoreError::ReadOnly`], each before anything is changed.
+    pub fn open(path: &Path, durability: Durability) -> Result<Self, StoreError> {
+        let path = open::check(path)?;
+        let n_statements = Arc::new(AtomicU64::new(0));
+        let connection = open::connect(&path, durability, open::Access::Write, &n_statements)?;
+        let locks = WorkerLocks::beside(&path);
+        Ok(Self { connection, path, durability, locks, plans: HashSet::new(), n_statements })
+    }
+
+    /// Runs `work` in one transaction that holds the write lock from its beginning: it happens wholly or
+    /// not at all.
+    fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>,
+    ) -> Result<T, StoreError> {
+        self.connection.immediate_transaction(work).map_err(Failure::into_error)
+    }
+
+    fn database(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+impl Backend for Sqlite {
+    fn migrate(&mut self) -> Result<(), StoreError> {
+        let database = self.database();
+        self.transaction(|connection| migrate::migrate(connection, &database))
+    }
+
+    fn register(&mut self, worker: &NewWorker) -> Result<(), StoreError> {
+        // The lock comes before the row: others look for a lock only where they see a row, and would
+        // otherwise find it free.
+        self.locks.take(worker.id)?;
+        self.transaction(|connection| lease::register(connection, worker, now()))?;
+        let standing = query::standing_workers(&mut self.connection)?;
+        self.locks.sweep(&standing);
+        Ok(())
+    }
+
+    fn commit(&mut self, batch: &Batch, number: u64) -> Result<(), StoreError> {
+        let Self { connection, plans, .. } = self;
+        let new_plans = submit::unknown_plans(batch, plans);
+        connection
+            .immediate_transaction(|connection| commit::commit(connection, batch, &new_plans, number))
+            .map_err(Failure::into_error)?;
+        plans.extend(new_plans.iter().map(|(fingerprint, _)| *fingerprint));
+        Ok(())
+    }
+
+    fn last_commit(&mut self, worker: WorkerId) -> Result<u64, StoreError> {
+        commit::last_commit(&mut self.connection, worker).map_err(Failure::into_error)
+    }
+
+    fn claim(&mut self, claim: &Claim) -> Result<Vec<ClaimedRun>, StoreError> {
+        self.transaction(|connection| claim::claim(connection, claim, now()))
+    }
+
+    fn renew(&mut self, worker: &NewWorker) -> Result<Renewal, StoreError> {
+        let now = now();
+        let seen = lease::renew(&mut self.connection, worker, now).map_err(Failure::into_error)?;
+        let dead = seen
+            .others
+            .into_iter()
+            .filter(|(id, expires_at)| *expires_at <= now || self.locks.is_free(*id))
+            .map(|(id, _)| id)
+            .collect();
+        Ok(Renewal { dead, queued: seen.queued })
+    }
+
+    fn bury(&mut self, dead: &[WorkerId]) -> Result<u64, StoreError> {
+        let Self { connection, locks, .. } = self;
+        let (n_runs, buried) = connection
+            .immediate_transaction(|connection| lease::bury(connection, dead, locks, now()))
+            .map_err(Failure::into_error)?;
+        buried.iter().for_each(|worker| locks.remove(*worker));
+        Ok(n_runs)
+    }
+
+    fn release(&mut self, worker: WorkerId) -> Result<(), StoreError> {
+        self.transaction(|connection| lease::release(connection, worker, now()))?;
+        self.locks.remove(worker);
+        Ok(())
+    }
+
+    fn unpark(&mut self, workflows: &[WorkflowName]) -> Result<u64, StoreError> {
+        claim::unpark(&mut self.connection, workflows).map_err(Failure::into_error)
+    }
+
+    fn run(&mut self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
+        query::run(&mut self.connection, id).map_err(Failure::into_error)
+    }
+
+    fn runs(&mut self, query: &RunQuery) -> Result<Vec<RunRecord>, StoreError> {
+        query::runs(&mut self.connection, query).map_err(Failure::into_error)
+    }
+
+    fn facts(&mut self, run: RunId) -> Result<Vec<FactRecord>, StoreError> {
+        query::facts(&mut self.connection, &[run]).map_err(Failure::into_error)
+    }
+
+    fn reader(&self) -> Result<Box<dyn Backend>, StoreError> {
+        let n_statements = Arc::new(AtomicU64::new(0));
+        let connection = open::connect(&self.path, self.durability, open::Access::Read, &n_statements)?;
+        Ok(Box::new(Self {
+            connection,
+            path: self.path.clone(),
+            durability: self.durability,
+            locks: WorkerLocks::beside(&self.path),
+            plans: HashSet::new(),
+            n_statements,
+        }))
+    }
+
+    fn reconnect(&mut self) -> Result<(), StoreError> {
+        // The locks are files of their own and have stayed.
+        self.connection =
+            open::connect(&self.path, self.durability, open::Access::Write, &self.n_statements)?;
+        self.plans.clear();
+        Ok(())
+    }
+
+    fn n_statements(&self) -> u64 {
+        self.n_statements.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sqlite").field("path", &self.path).field("durability", &self.durability).finish()
+    }
+}
+
+/// The time by the database's clock: SQLite has none but that of the machine.
+fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Texts as a JSON list, which `json_each` turns into rows.
+fn json_list(items: impl IntoIterator<Item = impl fmt::Display>) -> String {
+    let texts: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    crate::row::to_json(&texts)
+}

@@ -1,0 +1,190 @@
+//! Opens a file: first the checks that change nothing, then the connection and its settings.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use diesel::connection::{Connection, InstrumentationEvent, SimpleConnection};
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use diesel::sqlite::SqliteConnection;
+use uuid::Uuid;
+
+use super::error::{Failure, cannot_open, is_busy, is_not_a_database, store_error};
+use super::migrate;
+use crate::error::StoreError;
+use crate::record::Durability;
+
+/// How long a statement waits for another process's lock before it says `Busy`.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The oldest SQLite that is safe: older ones may corrupt a database when a WAL is reset
+/// (<https://sqlite.org/wal.html#walresetbug>).
+const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Write,
+    Read,
+}
+
+/// Refuses what is not a database of ours, or cannot be written, without changing it. Returns the file's
+/// full path, by which all processes find the same locks.
+pub(super) fn check(path: &Path) -> Result<PathBuf, StoreError> {
+    let path = full_path(path)?;
+    check_file(&path)?;
+    check_directory(&path)?;
+    if fs::metadata(&path).is_ok_and(|file| file.len() > 0) {
+        check_owner(&path)?;
+    }
+    Ok(path)
+}
+
+fn full_path(path: &Path) -> Result<PathBuf, StoreError> {
+    let failed = |problem: String| StoreError::CannotOpen { path: path.display().to_string(), problem };
+    let name = path.file_name().ok_or_else(|| failed("it names no file".to_owned()))?;
+    if let Ok(full) = fs::canonicalize(path) {
+        return Ok(full);
+    }
+    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let directory = fs::canonicalize(directory).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => failed(format!("directory {directory:?} does not exist; make it first")),
+        _ => failed(error.to_string()),
+    })?;
+    Ok(directory.join(name))
+}
+
+/// The file, where there is one, is a database and can be written.
+fn check_file(path: &Path) -> Result<(), StoreError> {
+    let name = path.display().to_string();
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(StoreError::CannotOpen { path: name, problem: error.to_string() }),
+    };
+    if file.metadata().is_ok_and(|file| file.is_dir()) {
+        return Err(StoreError::CannotOpen { path: name, problem: "it is a directory".to_owned() });
+    }
+    let mut head = Vec::new();
+    file.by_ref()
+        .take(16)
+        .read_to_end(&mut head)
+        .map_err(|error| StoreError::CannotOpen { path: name.clone(), problem: error.to_string() })?;
+    if !head.is_empty() && head != *b"SQLite format 3\0" {
+        return Err(StoreError::NotADatabase { path: name });
+    }
+    OpenOptions::new().write(true).open(path).map(drop).map_err(|error| StoreError::ReadOnly {
+        database: name,
+        problem: format!("the file is read-only ({error})"),
+    })
+}
+
+/// The directory takes new files: the WAL beside the database, and the locks of workers.
+fn check_directory(path: &Path) -> Result<(), StoreError> {
+    let probe = path.with_file_name(format!(".anio-{}.probe", Uuid::now_v7()));
+    let made = OpenOptions::new().write(true).create_new(true).open(&probe);
+    let _ = fs::remove_file(&probe);
+    made.map(drop).map_err(|error| StoreError::ReadOnly {
+        database: path.display().to_string(),
+        problem: format!("its directory takes no new file, and a WAL must lie beside it ({error})"),
+    })
+}
+
+/// The tables are ours, or there are none of our names. Looks through a connection that cannot write.
+fn check_owner(path: &Path) -> Result<(), StoreError> {
+    let name = path.display().to_string();
+    let uri = format!("file:{}?mode=ro", escaped(&text(path)?));
+    let mut connection = SqliteConnection::establish(&uri).map_err(|error| cannot_open(&name, &error))?;
+    set_busy_timeout(&mut connection).map_err(store_error)?;
+    match migrate::pending(&mut connection, &name) {
+        Ok(_) => Ok(()),
+        Err(Failure::Sqlite(error)) if is_not_a_database(&error) => {
+            Err(StoreError::NotADatabase { path: name })
+        }
+        Err(failure) => Err(failure.into_error()),
+    }
+}
+
+/// Connects and makes the settings of this engine.
+pub(super) fn connect(
+    path: &Path,
+    durability: Durability,
+    access: Access,
+    n_statements: &Arc<AtomicU64>,
+) -> Result<SqliteConnection, StoreError> {
+    let name = text(path)?;
+    let mut connection = SqliteConnection::establish(&name).map_err(|error| cannot_open(&name, &error))?;
+    check_version(&mut connection)?;
+    set_busy_timeout(&mut connection).map_err(store_error)?;
+    if access == Access::Write {
+        use_wal(&mut connection)?;
+    }
+    // Each in a statement of its own, so that each is waited for.
+    let synchronous = match durability {
+        Durability::Full => "pragma synchronous = full",
+        Durability::Relaxed => "pragma synchronous = normal",
+    };
+    let only = if access == Access::Read { "pragma query_only = on" } else { "pragma query_only = off" };
+    for pragma in [synchronous, "pragma cache_size = -16384", "pragma temp_store = memory", only] {
+        connection.batch_execute(pragma).map_err(store_error)?;
+    }
+    let counter = Arc::clone(n_statements);
+    connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+        if matches!(event, InstrumentationEvent::StartQuery { .. }) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    Ok(connection)
+}
+
+fn set_busy_timeout(connection: &mut SqliteConnection) -> QueryResult<()> {
+    connection.batch_execute(&format!("pragma busy_timeout = {}", BUSY_TIMEOUT.as_millis()))
+}
+
+/// Switches the file to a write-ahead log. SQLite does not wait by itself where two processes switch at
+/// once, so this does.
+fn use_wal(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let until = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match connection.batch_execute("pragma journal_mode = wal") {
+            Err(error) if is_busy(&error) && Instant::now() < until => {
+                thread::sleep(Duration::from_millis(5))
+            }
+            outcome => return outcome.map_err(store_error),
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+fn check_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let found: Version = diesel::sql_query("select sqlite_version() as version")
+        .get_result(connection)
+        .map_err(store_error)?;
+    let mut parts = found.version.split('.').map(|part| part.parse().unwrap_or(0));
+    let mut part = || parts.next().unwrap_or(0);
+    let version = (part(), part(), part());
+    assert!(version >= VERSION_MIN, "SQLite {} may corrupt databases; link one that is newer", found.version);
+    Ok(())
+}
+
+fn text(path: &Path) -> Result<String, StoreError> {
+    path.to_str().map(str::to_owned).ok_or_else(|| StoreError::CannotOpen {
+        path: path.display().to_string(),
+        problem: "its path is not UTF-8".to_owned(),
+    })
+}
+
+/// A path in a `file:` URI.
+fn escaped(path: &str) -> String {
+    path.replace('%', "%25").replace('?', "%3f").replace('#', "%23")
+}
