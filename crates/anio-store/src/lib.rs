@@ -1,7 +1,10 @@
 //! Makes facts durable and finds runs: the `Store` handle over a [`Backend`](backend::Backend).
 
 pub mod backend;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod error;
+pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod record;

@@ -65,11 +65,6 @@ fn code(error: &DieselError) -> Code {
     }
 }
 
-/// Whether another connection holds the lock that was wanted.
-pub(super) fn is_busy(error: &DieselError) -> bool {
-    code(error) == Code::Busy
-}
-
 /// Whether the file is not a database, which SQLite says at the first statement.
 pub(super) fn is_not_a_database(error: &DieselError) -> bool {
     code(error) == Code::NotADatabase

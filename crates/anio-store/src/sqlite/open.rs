@@ -14,7 +14,7 @@ use diesel::sql_types::Text;
 use diesel::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use super::error::{Failure, cannot_open, is_busy, is_not_a_database, store_error};
+use super::error::{Failure, cannot_open, is_not_a_database, store_error};
 use super::migrate;
 use crate::error::StoreError;
 use crate::record::Durability;
@@ -40,7 +40,7 @@ pub(super) fn check(path: &Path) -> Result<PathBuf, StoreError> {
     check_file(&path)?;
     check_directory(&path)?;
     if fs::metadata(&path).is_ok_and(|file| file.len() > 0) {
-        check_owner(&path)?;
+        patiently(|| check_owner(&path))?;
     }
     Ok(path)
 }
@@ -117,12 +117,21 @@ pub(super) fn connect(
     access: Access,
     n_statements: &Arc<AtomicU64>,
 ) -> Result<SqliteConnection, StoreError> {
+    patiently(|| try_connect(path, durability, access, n_statements))
+}
+
+fn try_connect(
+    path: &Path,
+    durability: Durability,
+    access: Access,
+    n_statements: &Arc<AtomicU64>,
+) -> Result<SqliteConnection, StoreError> {
     let name = text(path)?;
     let mut connection = SqliteConnection::establish(&name).map_err(|error| cannot_open(&name, &error))?;
     check_version(&mut connection)?;
     set_busy_timeout(&mut connection).map_err(store_error)?;
     if access == Access::Write {
-        use_wal(&mut connection)?;
+        connection.batch_execute("pragma journal_mode = wal").map_err(store_error)?;
     }
     // Each in a statement of its own, so that each is waited for.
     let synchronous = match durability {
@@ -146,16 +155,14 @@ fn set_busy_timeout(connection: &mut SqliteConnection) -> QueryResult<()> {
     connection.batch_execute(&format!("pragma busy_timeout = {}", BUSY_TIMEOUT.as_millis()))
 }
 
-/// Switches the file to a write-ahead log. SQLite does not wait by itself where two processes switch at
-/// once, so this does.
-fn use_wal(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+/// Tries again while another process is at work: SQLite does not wait by itself where two switch a file to
+/// WAL at once, or where one finds the other recovering it.
+fn patiently<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let until = Instant::now() + BUSY_TIMEOUT;
     loop {
-        match connection.batch_execute("pragma journal_mode = wal") {
-            Err(error) if is_busy(&error) && Instant::now() < until => {
-                thread::sleep(Duration::from_millis(5))
-            }
-            outcome => return outcome.map_err(store_error),
+        match attempt() {
+            Err(StoreError::Busy { .. }) if Instant::now() < until => thread::sleep(Duration::from_millis(5)),
+            outcome => return outcome,
         }
     }
 }

@@ -1,0 +1,141 @@
+//! Takes queued runs for a worker, with all that is known of them; puts parked ones back.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use anio_core::plan::PlanRecord;
+use anio_core::{Fingerprint, RunId, WorkflowName};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Uuid as SqlUuid};
+
+use super::connection::Connection;
+use super::error::Inner;
+use super::query::{self, RunRow};
+use super::schema::anio_plans;
+use crate::error::StoreError;
+use crate::record::{Claim, ClaimedRun, FactRecord};
+
+// Relies on `anio_runs_queued`: the queue is walked in its order, past what others are taking at this
+// moment. The lease is locked against being taken away, not against commits of others. `materialized`:
+// joined directly, the queue might be walked once more for each row.
+// A row without a run tells that the lease stands.
+const CLAIM: &str = "
+with lease as materialized (
+    select id
+    from anio_workers
+    where id = $1 and lost_at is null
+    for share
+), next as materialized (
+    select id, started_at is null as is_new
+    from anio_runs
+    where status = 'queued' and workflow = any ($2) and exists (select from lease)
+    order by priority desc, id
+    limit $3
+    for update skip locked
+), taken as (
+    update anio_runs as run
+    set status = 'running',
+        worker = $1,
+        started_at = coalesce(run.started_at, (extract(epoch from clock_timestamp()) * 1000000)::bigint)
+    from next
+    where run.id = next.id
+    returning run.*, next.is_new
+)
+select taken.id, taken.workflow, taken.plan, taken.status, taken.priority, taken.epoch, taken.submitted_at,
+    taken.started_at, taken.finished_at, taken.failure, taken.parked_reason, taken.input, taken.is_new
+from lease
+left join taken on true";
+
+/// A claimed run; every column is null in the row that only tells of the lease.
+#[derive(QueryableByName)]
+struct Taken {
+    #[diesel(embed)]
+    run: Option<RunRow>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    is_new: Option<bool>,
+}
+
+/// Takes queued runs, provided that the worker still holds its lease. Inside a transaction: should reading
+/// the facts fail, the runs go back. `plans` are those that the connection has read before.
+pub(super) fn claim(
+    connection: &mut Connection,
+    claim: &Claim,
+    plans: &mut HashMap<Fingerprint, Arc<PlanRecord>>,
+) -> Result<Vec<ClaimedRun>, Inner> {
+    let workflows: Vec<&str> = claim.workflows.iter().map(WorkflowName::as_str).collect();
+    let rows: Vec<Taken> = diesel::sql_query(CLAIM)
+        .bind::<SqlUuid, _>(claim.worker.0)
+        .bind::<Array<Text>, _>(workflows)
+        .bind::<BigInt, _>(i64::from(claim.limit))
+        .load(connection)?;
+    if rows.is_empty() {
+        return Err(StoreError::LeaseLost.into());
+    }
+    // A run that never had a worker has no facts; where all are new, one round trip is saved.
+    let begun: Vec<RunId> = rows
+        .iter()
+        .filter(|row| row.is_new == Some(false))
+        .filter_map(|row| Some(RunId::from_uuid(row.run.as_ref()?.id)))
+        .collect();
+    let mut rows: Vec<RunRow> = rows.into_iter().filter_map(|row| row.run).collect();
+    // `returning` keeps no order.
+    rows.sort_by_key(|row| (Reverse(row.priority), row.id));
+    let runs = rows.into_iter().map(RunRow::into_record).collect::<Result<Vec<_>, _>>()?;
+    let mut facts =
+        if begun.is_empty() { HashMap::new() } else { by_run(query::facts(connection, &begun)?) };
+    read_plans(connection, runs.iter().map(|run| run.plan), plans)?;
+    let with_facts = |run: crate::record::RunRecord| ClaimedRun {
+        facts: facts.remove(&run.id).unwrap_or_default(),
+        plan: plans.get(&run.plan).cloned(),
+        run,
+    };
+    Ok(runs.into_iter().map(with_facts).collect())
+}
+
+fn by_run(facts: Vec<FactRecord>) -> HashMap<RunId, Vec<FactRecord>> {
+    let mut by_run: HashMap<RunId, Vec<FactRecord>> = HashMap::new();
+    for fact in facts {
+        by_run.entry(fact.run).or_default().push(fact);
+    }
+    by_run
+}
+
+/// Reads the plans that are not there yet. A plan never changes under its fingerprint.
+fn read_plans(
+    connection: &mut Connection,
+    wanted: impl Iterator<Item = Fingerprint>,
+    plans: &mut HashMap<Fingerprint, Arc<PlanRecord>>,
+) -> Result<(), Inner> {
+    let missing: HashSet<String> =
+        wanted.filter(|plan| !plans.contains_key(plan)).map(|plan| plan.to_string()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<(String, String)> = anio_plans::table
+        .filter(anio_plans::fingerprint.eq_any(Vec::from_iter(missing)))
+        .select((anio_plans::fingerprint, anio_plans::record))
+        .load(connection)?;
+    for (fingerprint, record) in rows {
+        let corrupt = || StoreError::Corrupt {
+            problem: format!("anio_plans {fingerprint}: record cannot be read"),
+        };
+        let record = serde_json::from_str(&record).map_err(|_| corrupt())?;
+        plans.insert(fingerprint.parse().map_err(|_| corrupt())?, Arc::new(record));
+    }
+    Ok(())
+}
+
+// Relies on `anio_runs_parked`.
+const UNPARK: &str = "
+update anio_runs
+set status = 'queued',
+    parked_reason = null
+where status = 'parked' and workflow = any ($1)";
+
+/// Puts the parked runs of workflows back into the queue.
+pub(super) fn unpark(connection: &mut Connection, workflows: &[WorkflowName]) -> QueryResult<u64> {
+    let workflows: Vec<&str> = workflows.iter().map(WorkflowName::as_str).collect();
+    let n_runs = diesel::sql_query(UNPARK).bind::<Array<Text>, _>(workflows).execute(connection)?;
+    Ok(n_runs as u64)
+}

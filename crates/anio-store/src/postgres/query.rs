@@ -1,0 +1,132 @@
+//! Reading: runs and their facts.
+
+use anio_core::{Fingerprint, Output, RunId, Timestamp, WorkflowName};
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::connection::Connection;
+use super::error::Inner;
+use super::schema::{anio_attempts, anio_runs};
+use crate::error::StoreError;
+use crate::record::{FactRecord, RunQuery, RunRecord, RunStatus};
+use crate::row::{FactRow, corrupt_row, from_json};
+
+/// How many runs a list has where nobody says.
+const RUNS_DEFAULT: u32 = 100;
+
+pub(super) fn run(connection: &mut Connection, id: RunId) -> Result<Option<RunRecord>, Inner> {
+    let row: Option<RunRow> =
+        anio_runs::table.find(*id.as_uuid()).select(RunRow::as_select()).first(connection).optional()?;
+    Ok(row.map(RunRow::into_record).transpose()?)
+}
+
+/// Runs, the last submitted first. Walks the primary key backwards: with a filter that matches few runs it
+/// reads many.
+pub(super) fn runs(connection: &mut Connection, query: &RunQuery) -> Result<Vec<RunRecord>, Inner> {
+    let limit = if query.limit == 0 { RUNS_DEFAULT } else { query.limit };
+    let mut select = anio_runs::table
+        .select(RunRow::as_select())
+        .order(anio_runs::id.desc())
+        .limit(i64::from(limit))
+        .into_boxed();
+    if let Some(workflow) = &query.workflow {
+        select = select.filter(anio_runs::workflow.eq(workflow));
+    }
+    if !query.statuses.is_empty() {
+        let words: Vec<_> = query.statuses.iter().map(|status| status.as_str()).collect();
+        select = select.filter(anio_runs::status.eq_any(words));
+    }
+    if let Some(before) = query.before {
+        select = select.filter(anio_runs::id.lt(*before.as_uuid()));
+    }
+    let rows: Vec<RunRow> = select.load(connection)?;
+    Ok(rows.into_iter().map(RunRow::into_record).collect::<Result<_, _>>()?)
+}
+
+/// The facts of runs: all of one run before those of the next, in the order in which they were committed.
+/// Relies on `anio_attempts_run`, which gives the rows in this order.
+pub(super) fn facts(connection: &mut Connection, runs: &[RunId]) -> Result<Vec<FactRecord>, Inner> {
+    let runs: Vec<Uuid> = runs.iter().map(|run| *run.as_uuid()).collect();
+    let rows = anio_attempts::table
+        .filter(anio_attempts::run_id.eq_any(runs))
+        .order((anio_attempts::run_id, anio_attempts::seq))
+        .select(AttemptRow::as_select())
+        .load_iter(connection)?;
+    rows.map(|row| Ok(row?.into_record()?)).collect()
+}
+
+/// A row of `anio_attempts`.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = anio_attempts, check_for_backend(diesel::pg::Pg))]
+struct AttemptRow {
+    run_id: Uuid,
+    task: String,
+    map_index: Option<i64>,
+    attempt: i64,
+    kind: String,
+    at: i64,
+    started_at: Option<i64>,
+    retry_at: Option<i64>,
+    width: Option<i64>,
+    failure: Option<String>,
+    writes: Option<String>,
+    output: Option<String>,
+}
+
+impl AttemptRow {
+    fn into_record(self) -> Result<FactRecord, StoreError> {
+        FactRow {
+            run: RunId::from_uuid(self.run_id),
+            task: self.task,
+            map_index: self.map_index,
+            attempt: self.attempt,
+            kind: self.kind,
+            at: self.at,
+            started_at: self.started_at,
+            retry_at: self.retry_at,
+            width: self.width,
+            failure: self.failure,
+            writes: self.writes,
+            output: self.output,
+        }
+        .into_record()
+    }
+}
+
+/// A row of `anio_runs`.
+#[derive(Queryable, QueryableByName, Selectable)]
+#[diesel(table_name = anio_runs, check_for_backend(diesel::pg::Pg))]
+pub(super) struct RunRow {
+    pub(super) id: Uuid,
+    workflow: String,
+    plan: String,
+    status: String,
+    pub(super) priority: i32,
+    epoch: i64,
+    submitted_at: i64,
+    started_at: Option<i64>,
+    finished_at: Option<i64>,
+    failure: Option<String>,
+    parked_reason: Option<String>,
+    input: String,
+}
+
+impl RunRow {
+    pub(super) fn into_record(self) -> Result<RunRecord, StoreError> {
+        let corrupt = corrupt_row("anio_runs", self.id.to_string());
+        Ok(RunRecord {
+            id: RunId::from_uuid(self.id),
+            workflow: WorkflowName::trusted(self.workflow),
+            plan: self.plan.parse::<Fingerprint>().map_err(|_| corrupt("plan is no fingerprint"))?,
+            status: RunStatus::from_word(&self.status).ok_or_else(|| corrupt("status is unknown"))?,
+            input: Output::from_json(self.input).map_err(|_| corrupt("input is not JSON"))?,
+            priority: self.priority,
+            epoch: u32::try_from(self.epoch).map_err(|_| corrupt("epoch is no count"))?,
+            submitted_at: Timestamp::from_micros(self.submitted_at),
+            started_at: self.started_at.map(Timestamp::from_micros),
+            finished_at: self.finished_at.map(Timestamp::from_micros),
+            failure: from_json(self.failure.as_deref()).map_err(|_| corrupt("failure cannot be read"))?,
+            parked_reason: self.parked_reason,
+        })
+    }
+}
