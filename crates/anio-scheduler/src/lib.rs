@@ -1,1 +1,35 @@
-//! anio-scheduler
+//! Executes runs: the one place where the state machine of a run meets the world.
+//!
+//! ```text
+//!             claim, renew, take over                    facts, in batches
+//!   keeper ◄──────────────────────────► store ◄───────────────────────────────┐
+//!     │ claimed runs                                                          │
+//!     ▼                                                                       │
+//!   scheduler: inbox ──► RunState::apply ──► perform(effects) ──► pending ────┘
+//!     ▲                                          │
+//!     │ returned                                 ▼
+//!   executor: tokio │ rayon pool │ blocking threads        timers
+//! ```
+//!
+//! A worker owns whole runs under one lease. The scheduler's loop is the only one that touches their
+//! state, so there is no lock on it; bodies, the store and the timers speak to it through its inbox.
+
+pub mod clock;
+pub mod config;
+pub mod error;
+mod executor;
+mod keeper;
+mod limit;
+mod live_run;
+mod panic;
+mod pending;
+mod ready;
+pub mod scheduler;
+mod timer;
+mod worker;
+
+pub use clock::{Clock, SystemClock};
+pub use config::Config;
+pub use error::Error;
+pub use live_run::replay;
+pub use scheduler::{Finished, Scheduler};

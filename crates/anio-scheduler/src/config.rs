@@ -1,0 +1,95 @@
+//! The numbers that a worker runs by, with their defaults and bounds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anio_core::task::States;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+
+/// Messages to the scheduler that may wait in its inbox; who sends more waits.
+pub(crate) const INBOX_MESSAGES_MAX: usize = 4096;
+
+/// An attempt that has been running so long has its start recorded; see `docs/durability.md`.
+pub(crate) const NOTE_AFTER: Duration = Duration::from_millis(10);
+
+/// How long a shutdown waits, after it has called off what still runs, for plain functions to see it.
+pub(crate) const ABANDON_AFTER: Duration = Duration::from_millis(250);
+
+/// How often a worker renews its lease at the least.
+pub(crate) const RENEW_EVERY_MAX: Duration = Duration::from_secs(2);
+
+/// What a worker runs by.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bodies on tokio and on blocking threads that run at one time; 1 to 1,000,000. Default: 64.
+    pub concurrency: usize,
+    /// Threads of the pool for CPU work; 1 to 1,024. Default: one per core.
+    pub cpu_threads: usize,
+    /// How long the worker's lease holds without renewal; 1 s to 1 h. Default: 15 s.
+    pub lease: Duration,
+    /// Runs that the worker holds in memory at one time; more wait in the database. Default: 4,096.
+    pub live_runs_max: usize,
+    /// Deaths of its worker in a row that a task run may be in flight during before it fails. Default: 3.
+    pub poison_deaths: u32,
+    /// The largest output, input or context value, in bytes of JSON. Default: 16 MiB.
+    pub value_bytes_max: usize,
+    /// How long a graceful shutdown waits for bodies to end before it drops them. Default: 10 s.
+    pub shutdown_grace: Duration,
+    /// What people see as the worker's name. Default: host name and process id.
+    pub name: String,
+    /// Values for `State<T>` parameters.
+    pub states: Arc<States>,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+        let host = if host.trim().is_empty() { "worker" } else { host.trim() };
+        Self {
+            concurrency: 64,
+            cpu_threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            lease: Duration::from_secs(15),
+            live_runs_max: 4096,
+            poison_deaths: anio_core::run::POISON_DEATHS,
+            value_bytes_max: 16 << 20,
+            shutdown_grace: Duration::from_secs(10),
+            name: format!("{host}:{}", std::process::id()),
+            states: Arc::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl Config {
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`], which names the option and what it may be.
+    pub fn check(&self) -> Result<(), Error> {
+        let in_range = |option, value: usize, max: usize| match value {
+            0 => Err(Error::InvalidConfig { option, problem: format!("is 0; it may be 1 to {max}") }),
+            value if value > max => {
+                Err(Error::InvalidConfig { option, problem: format!("is {value}; it may be 1 to {max}") })
+            }
+            _ => Ok(()),
+        };
+        in_range("concurrency", self.concurrency, 1_000_000)?;
+        in_range("cpu_threads", self.cpu_threads, 1024)?;
+        in_range("live_runs_max", self.live_runs_max, 10_000_000)?;
+        in_range("poison_after", self.poison_deaths as usize, u32::MAX as usize)?;
+        in_range("value_bytes_max", self.value_bytes_max, 1 << 30)?;
+        if self.lease < Duration::from_secs(1) || self.lease > Duration::from_secs(3600) {
+            let problem = format!("is {:?}; it may be 1 s to 1 h", self.lease);
+            return Err(Error::InvalidConfig { option: "lease", problem });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn renew_every(&self) -> Duration {
+        (self.lease / 4).min(RENEW_EVERY_MAX)
+    }
+}

@@ -1,0 +1,238 @@
+//! Executes one attempt: on tokio, on the rayon pool or on a blocking thread; always answers once.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anio_core::error::{FailureKind, TaskFailure};
+use anio_core::run::{AttemptError, Retry, TaskRunKey};
+use anio_core::task::{Cancellation, TaskCall, TaskReturn};
+use anio_core::{Lane, RunId, Task, TaskError, Timestamp, WorkflowName};
+use anio_store::record::WorkerId;
+use async_trait::async_trait;
+use futures::FutureExt;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
+
+use crate::clock::Clock;
+use crate::panic;
+
+/// The answer of an attempt's body.
+#[derive(Debug)]
+pub(crate) struct Returned {
+    pub(crate) ticket: Ticket,
+    pub(crate) at: Timestamp,
+    pub(crate) outcome: BodyOutcome,
+    /// Whether the body has let go of its slot. A plain function that timed out goes on for a while.
+    pub(crate) slot: Slot,
+}
+
+/// Which attempt a body belongs to, and what it holds while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) run: RunId,
+    pub(crate) key: TaskRunKey,
+    pub(crate) attempt: u32,
+    /// The lease under which it was started: after another, its answer counts no more.
+    pub(crate) worker: WorkerId,
+    pub(crate) lane: Lane,
+    /// The workflow, where the task has a `concurrency` of its own.
+    pub(crate) limited: Option<WorkflowName>,
+}
+
+#[derive(Debug)]
+pub(crate) enum BodyOutcome {
+    Ended(Result<TaskReturn, AttemptError>),
+    /// The body was dropped, or saw its token and gave up, because the run is called off.
+    Interrupted,
+    /// The answer was given before; only the slot comes back.
+    SlotOnly,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    Free,
+    Held,
+}
+
+/// One attempt that is to be executed.
+pub(crate) struct Attempt {
+    pub(crate) ticket: Ticket,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) task: Arc<dyn Task>,
+    pub(crate) call: TaskCall,
+    /// Cancelled when the run is called off, and when the attempt times out.
+    pub(crate) token: CancellationToken,
+    pub(crate) value_bytes_max: usize,
+    pub(crate) span: Span,
+}
+
+/// Where bodies run and where their answers go.
+#[derive(Clone, Debug)]
+pub(crate) struct Executor {
+    pub(crate) pool: Arc<rayon::ThreadPool>,
+    /// Unbounded, and yet bounded: each slot sends one answer, two where a plain function timed out.
+    pub(crate) returns: UnboundedSender<Returned>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Executor {
+    /// Starts the body and returns at once.
+    pub(crate) fn spawn(&self, attempt: Attempt) {
+        let answer = Answer {
+            ticket: attempt.ticket.clone(),
+            sender: self.returns.clone(),
+            clock: Arc::clone(&self.clock),
+            is_given: false,
+        };
+        match attempt.ticket.lane {
+            Lane::Async => drop(tokio::spawn(run_async(attempt, answer))),
+            Lane::Cpu | Lane::Blocking => self.spawn_plain(attempt, answer),
+        }
+    }
+
+    fn spawn_plain(&self, attempt: Attempt, mut answer: Answer) {
+        let (lane, timeout, token) = (attempt.ticket.lane, attempt.timeout, attempt.token.clone());
+        let Some(timeout) = timeout else {
+            let body = move || {
+                let outcome = run_plain(attempt);
+                answer.give(outcome, Slot::Free);
+            };
+            self.on_lane(lane, body);
+            return;
+        };
+        // A thread cannot be stopped: at the time-out the answer is given, and the slot follows when the
+        // function returns.
+        let (done, ended) = tokio::sync::oneshot::channel();
+        self.on_lane(lane, move || drop(done.send(run_plain(attempt))));
+        tokio::spawn(async move {
+            let mut ended = ended;
+            match tokio::time::timeout(timeout, &mut ended).await {
+                Ok(Ok(outcome)) => answer.give(outcome, Slot::Free),
+                Ok(Err(_)) => answer.give(BodyOutcome::Interrupted, Slot::Free),
+                Err(_) => {
+                    token.cancel();
+                    answer.give(timed_out(timeout), Slot::Held);
+                    drop(ended.await);
+                    answer.give(BodyOutcome::SlotOnly, Slot::Free);
+                }
+            }
+        });
+    }
+
+    fn on_lane(&self, lane: Lane, body: impl FnOnce() + Send + 'static) {
+        if lane == Lane::Cpu {
+            self.pool.spawn(body);
+        } else {
+            tokio::task::spawn_blocking(body);
+        }
+    }
+}
+
+async fn run_async(attempt: Attempt, mut answer: Answer) {
+    let Attempt { task, call, token, timeout, value_bytes_max, span, .. } = attempt;
+    let outcome = {
+        let body = AssertUnwindSafe(task.run(call)).catch_unwind().instrument(span);
+        let limit = async {
+            match timeout {
+                Some(timeout) => tokio::time::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            result = body => ended(result, value_bytes_max, &token),
+            () = token.cancelled() => BodyOutcome::Interrupted,
+            () = limit => {
+                token.cancel();
+                timed_out(timeout.unwrap_or_default())
+            }
+        }
+    };
+    answer.give(outcome, Slot::Free);
+}
+
+fn run_plain(attempt: Attempt) -> BodyOutcome {
+    let Attempt { task, call, token, value_bytes_max, span, .. } = attempt;
+    if token.is_cancelled() {
+        return BodyOutcome::Interrupted;
+    }
+    let body = AssertUnwindSafe(task.run(call)).catch_unwind();
+    // A plain function is done at the first poll; a hand-written task that waits is waited for.
+    let result = span.in_scope(|| futures::executor::block_on(body));
+    ended(result, value_bytes_max, &token)
+}
+
+type Caught = Result<Result<TaskReturn, TaskError>, Box<dyn std::any::Any + Send>>;
+
+fn ended(result: Caught, value_bytes_max: usize, token: &CancellationToken) -> BodyOutcome {
+    let result = match result {
+        Ok(Ok(value)) => check_size(value, value_bytes_max),
+        Ok(Err(TaskError::Cancelled)) if token.is_cancelled() => return BodyOutcome::Interrupted,
+        Ok(Err(error)) => Err(error),
+        Err(payload) => Err(panic::caught(&*payload)),
+    };
+    BodyOutcome::Ended(result.map_err(AttemptError::from))
+}
+
+fn check_size(value: TaskReturn, max: usize) -> Result<TaskReturn, TaskError> {
+    let too_large = |what: String, size: usize| {
+        let message = format!("{what} has {size} bytes of JSON, over the limit of {max} (`value_bytes_max`)");
+        Err(TaskError::Data { message })
+    };
+    if value.output.n_bytes() > max {
+        return too_large("its output".to_owned(), value.output.n_bytes());
+    }
+    for (key, entry) in &value.writes.set {
+        let size = entry.raw().get().len();
+        if size > max {
+            return too_large(format!("its context value {key:?}"), size);
+        }
+    }
+    Ok(value)
+}
+
+fn timed_out(timeout: Duration) -> BodyOutcome {
+    let failure = TaskFailure::new(FailureKind::Timeout, format!("timed out after {timeout:?}"));
+    BodyOutcome::Ended(Err(AttemptError { failure, retry: Retry::Policy }))
+}
+
+/// Sends the answer; one that is dropped unsent (the runtime shuts down) says so.
+struct Answer {
+    ticket: Ticket,
+    sender: UnboundedSender<Returned>,
+    clock: Arc<dyn Clock>,
+    is_given: bool,
+}
+
+impl Answer {
+    fn give(&mut self, outcome: BodyOutcome, slot: Slot) {
+        self.is_given = slot == Slot::Free;
+        let returned = Returned { ticket: self.ticket.clone(), at: self.clock.now(), outcome, slot };
+        // The scheduler is gone when nobody receives; then nobody needs the answer.
+        drop(self.sender.send(returned));
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if !self.is_given {
+            self.give(BodyOutcome::Interrupted, Slot::Free);
+        }
+    }
+}
+
+/// A handle's view of its token.
+pub(crate) struct Token(pub(crate) CancellationToken);
+
+#[async_trait]
+impl Cancellation for Token {
+    fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    async fn cancelled(&self) {
+        self.0.cancelled().await;
+    }
+}

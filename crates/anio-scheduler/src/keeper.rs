@@ -1,0 +1,139 @@
+//! Keeps the worker's lease, claims queued runs, takes over the runs of dead workers.
+//!
+//! ```text
+//!   register ──► every quarter of the lease (at most 2 s): renew ──► dead workers? bury them
+//!                     ▲                                         └──► queued runs and room? claim
+//!                     │ asked to: room has come free
+//! ```
+//!
+//! An idle worker sends the renewal and nothing else. A lease that is lost ends this keeper: the scheduler
+//! drops what it holds and starts another under a new identity.
+
+use anio_store::Store;
+use anio_store::error::StoreError;
+use anio_store::record::{Claim, ClaimedRun, NewWorker, WorkerId};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use crate::config::Config;
+use crate::scheduler::Message;
+
+/// What the scheduler asks of its keeper.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// How many runs it can take.
+    pub(crate) n_runs: usize,
+}
+
+/// The scheduler's end of a running keeper.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    pub(crate) worker: WorkerId,
+    /// Bounded at one: a request that waits already asks for the same.
+    pub(crate) requests: mpsc::Sender<Room>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Gives the worker a lease and starts to keep it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn start(
+        store: &Store,
+        config: &Config,
+        inbox: mpsc::WeakSender<Message>,
+    ) -> Result<Self, StoreError> {
+        let worker = WorkerId(uuid::Uuid::now_v7());
+        let new = NewWorker { id: worker, name: config.name.clone(), lease: config.lease };
+        store.register(new.clone()).await?;
+        let (requests, receiver) = mpsc::channel(1);
+        let task = tokio::spawn(keep(store.clone(), new, config.renew_every(), receiver, inbox));
+        Ok(Self { worker, requests, task })
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn keep(
+    store: Store,
+    worker: NewWorker,
+    every: std::time::Duration,
+    mut requests: mpsc::Receiver<Room>,
+    inbox: mpsc::WeakSender<Message>,
+) {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let asked = tokio::select! {
+            room = requests.recv() => match room {
+                Some(room) => Some(room),
+                None => return,
+            },
+            _ = ticks.tick() => None,
+        };
+        let result = match asked {
+            Some(room) => claim(&store, &worker, room, &inbox).await,
+            None => renew(&store, &worker, &inbox).await,
+        };
+        match result {
+            Ok(()) => {}
+            Err(StoreError::LeaseLost) => {
+                tell(&inbox, Message::LeaseLost { worker: worker.id }).await;
+                return;
+            }
+            // The lease stands until it runs out; the next tick tries again.
+            Err(error) => tracing::warn!(worker = %worker.id, %error, "the lease could not be renewed"),
+        }
+    }
+}
+
+async fn renew(
+    store: &Store,
+    worker: &NewWorker,
+    inbox: &mpsc::WeakSender<Message>,
+) -> Result<(), StoreError> {
+    let renewal = store.renew(worker.clone()).await?;
+    let mut queued = renewal.queued;
+    if !renewal.dead.is_empty() {
+        let n_runs = store.bury(renewal.dead.clone()).await?;
+        tracing::info!(dead = ?renewal.dead, n_runs, "took over from dead workers");
+        queued |= n_runs > 0;
+    }
+    if queued {
+        tell(inbox, Message::Queued).await;
+    }
+    Ok(())
+}
+
+async fn claim(
+    store: &Store,
+    worker: &NewWorker,
+    room: Room,
+    inbox: &mpsc::WeakSender<Message>,
+) -> Result<(), StoreError> {
+    let (answer, workflows) = tokio::sync::oneshot::channel();
+    tell(inbox, Message::Workflows { reply: answer }).await;
+    let Ok(workflows) = workflows.await else { return Ok(()) };
+    let limit = room.n_runs as u32;
+    let runs: Vec<ClaimedRun> = if limit == 0 {
+        Vec::new()
+    } else {
+        store.claim(Claim { worker: worker.id, workflows, limit }).await?
+    };
+    let has_more = runs.len() == room.n_runs;
+    tell(inbox, Message::Claimed { worker: worker.id, runs, has_more }).await;
+    Ok(())
+}
+
+/// Sends a message, if the scheduler is still there. The end is weak, so that a keeper does not keep a
+/// scheduler alive that nobody holds any more.
+async fn tell(inbox: &mpsc::WeakSender<Message>, message: Message) {
+    if let Some(inbox) = inbox.upgrade() {
+        drop(inbox.send(message).await);
+    }
+}

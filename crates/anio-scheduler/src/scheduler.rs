@@ -1,0 +1,173 @@
+//! The handle on a worker: what the rest of the program asks of its loop.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anio_core::run::RunState;
+use anio_core::{Output, RunId, Workflow, WorkflowName};
+use anio_store::Store;
+use anio_store::record::{ClaimedRun, WorkerId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{Config, INBOX_MESSAGES_MAX};
+use crate::error::Error;
+use crate::keeper::Keeper;
+use crate::worker::Worker;
+
+/// A run that has ended: its final state, shared by all who waited.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The state; replaying the stored facts gives the same.
+    pub state: Arc<RunState>,
+    /// Its workflow.
+    pub workflow: Workflow,
+}
+
+/// What comes into the scheduler's inbox.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Submit {
+        workflow: Workflow,
+        input: Output,
+        priority: i32,
+        reply: oneshot::Sender<Result<RunId, Error>>,
+    },
+    Register {
+        workflow: Workflow,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    /// Answer when the run ends, or with `None` when this worker does not hold it.
+    Watch {
+        run: RunId,
+        reply: oneshot::Sender<Option<Finished>>,
+    },
+    Find {
+        name: String,
+        reply: oneshot::Sender<Result<Workflow, Error>>,
+    },
+    Shutdown {
+        grace: Duration,
+        reply: oneshot::Sender<()>,
+    },
+    // From the keeper:
+    Workflows {
+        reply: oneshot::Sender<Vec<WorkflowName>>,
+    },
+    Queued,
+    Claimed {
+        worker: WorkerId,
+        runs: Vec<ClaimedRun>,
+        has_more: bool,
+    },
+    LeaseLost {
+        worker: WorkerId,
+    },
+}
+
+/// A running scheduler. Cheap to clone; when the last one is dropped the loop stops as in a crash: its runs
+/// resume at the next start.
+#[derive(Clone, Debug)]
+pub struct Scheduler {
+    inbox: mpsc::Sender<Message>,
+    store: Store,
+}
+
+impl Scheduler {
+    /// Takes a lease, takes up the runs that a crash left behind, and starts the loop on the current tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// Those of the store, of the configuration, and [`Error::DuplicateWorkflow`].
+    pub async fn start(store: Store, config: Config, workflows: Vec<Workflow>) -> Result<Self, Error> {
+        config.check()?;
+        crate::panic::install_hook();
+        let mut known = HashMap::new();
+        for workflow in workflows {
+            register(&mut known, workflow)?;
+        }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(config.cpu_threads)
+            .thread_name(|i| format!("anio-cpu-{i}"))
+            .build()
+            .map_err(|error| Error::InvalidConfig { option: "cpu_threads", problem: error.to_string() })?;
+        let names: Vec<_> = known.keys().cloned().collect();
+        store.unpark(names).await?;
+        let (inbox, messages) = mpsc::channel(INBOX_MESSAGES_MAX);
+        let keeper = Keeper::start(&store, &config, inbox.downgrade()).await?;
+        let worker = Worker::new(config, store.clone(), inbox.downgrade(), messages, keeper, known, pool);
+        tokio::spawn(worker.run());
+        Ok(Self { inbox, store })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Submits a run; durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`], [`Error::DuplicateWorkflow`], [`Error::Stopped`], those of the store.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped the run may have been submitted or not.
+    pub async fn submit(&self, workflow: Workflow, input: Output, priority: i32) -> Result<RunId, Error> {
+        self.ask(|reply| Message::Submit { workflow, input, priority, reply }).await?
+    }
+
+    /// Makes a workflow known, so that its queued runs are taken up.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateWorkflow`], [`Error::Stopped`].
+    pub async fn register(&self, workflow: Workflow) -> Result<(), Error> {
+        self.ask(|reply| Message::Register { workflow, reply }).await?
+    }
+
+    /// The workflow of this name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownWorkflow`], [`Error::Stopped`].
+    pub async fn workflow(&self, name: &str) -> Result<Workflow, Error> {
+        self.ask(|reply| Message::Find { name: name.to_owned(), reply }).await?
+    }
+
+    /// Waits for a run that this worker holds to end; `None` when it does not hold it.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn watch(&self, run: RunId) -> Result<Option<Finished>, Error> {
+        self.ask(|reply| Message::Watch { run, reply }).await
+    }
+
+    /// Stops starting task runs, waits for running ones for at most `grace`, records what they did, and
+    /// gives the lease back: what has not finished goes on wherever a worker starts next.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] when it has stopped already.
+    pub async fn shutdown(&self, grace: Duration) -> Result<(), Error> {
+        self.ask(|reply| Message::Shutdown { grace, reply }).await
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, Error> {
+        let stopped = || Error::Stopped { reason: None };
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(message(reply)).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())
+    }
+}
+
+pub(crate) fn register(known: &mut HashMap<WorkflowName, Workflow>, workflow: Workflow) -> Result<(), Error> {
+    if let Some(other) = known.get(workflow.name()) {
+        let (first, second) = (other.plan().fingerprint(), workflow.plan().fingerprint());
+        if first != second {
+            return Err(Error::DuplicateWorkflow { workflow: workflow.name().to_string(), first, second });
+        }
+        return Ok(());
+    }
+    known.insert(workflow.name().clone(), workflow);
+    Ok(())
+}

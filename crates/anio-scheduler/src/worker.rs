@@ -1,0 +1,654 @@
+//! The loop that owns all runs of this worker process.
+//!
+//! Everything comes in through the inbox (and the answers of bodies, which have a channel of their own);
+//! [`Worker::apply`] hands events to the state machine of the run they belong to, and [`Worker::perform`]
+//! is the one place where its effects meet the world. At most one batch is being committed at a time; what
+//! the runs ask to persist meanwhile gathers for the next.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anio_core::run::{Effect, Event, RunState, TaskRunKey, TaskRunStatus};
+use anio_core::task::{TaskCall, TaskHandle};
+use anio_core::{Fingerprint, Lane as LaneKind, Output, RunId, Timestamp, Workflow, WorkflowName};
+use anio_store::Store;
+use anio_store::error::StoreError;
+use anio_store::record::{ClaimedRun, EndRecord, NewRun, ParkRecord, RunStatus};
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{ABANDON_AFTER, Config, INBOX_MESSAGES_MAX};
+use crate::error::Error;
+use crate::executor::{Attempt, BodyOutcome, Executor, Returned, Slot, Ticket, Token};
+use crate::keeper::{Keeper, Room};
+use crate::limit::Limits;
+use crate::live_run::{LiveRun, final_failure, record_of, take_up};
+use crate::pending::{InFlight, Pending, Submitted};
+use crate::ready::{Lane, Ready};
+use crate::scheduler::{Finished, Message, register};
+use crate::timer::Timers;
+
+type Commit = (BoxFuture<'static, Result<(), StoreError>>, InFlight);
+
+struct Stopping {
+    phase: StopPhase,
+    /// When the next phase begins.
+    deadline: tokio::time::Instant,
+    replies: Vec<oneshot::Sender<()>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StopPhase {
+    /// Bodies that run may end.
+    Draining,
+    /// Bodies that still run are dropped; plain functions are told to give up.
+    CalledOff,
+    /// Plain functions that did not give up are left behind.
+    Abandoned,
+}
+
+/// The loop that owns all runs of this worker.
+pub(crate) struct Worker {
+    config: Config,
+    store: Store,
+    /// For keepers to come; weak, so that the loop ends when the last handle is gone.
+    inbox: mpsc::WeakSender<Message>,
+    messages: mpsc::Receiver<Message>,
+    returns: mpsc::UnboundedReceiver<Returned>,
+    executor: Executor,
+    keeper: Keeper,
+    workflows: HashMap<WorkflowName, Workflow>,
+    runs: HashMap<RunId, LiveRun>,
+    /// Bodies on tokio and on blocking threads.
+    plain: Lane,
+    cpu: Lane,
+    limits: Limits,
+    timers: Timers,
+    pending: Pending,
+    commit: Option<Commit>,
+    cancellation: CancellationToken,
+    /// Kept between events for its memory.
+    effects: Vec<Effect>,
+    stored_plans: HashSet<Fingerprint>,
+    next_turn: u64,
+    /// Whether there may be queued runs in the database.
+    has_queued: bool,
+    is_claiming: bool,
+    stopping: Option<Stopping>,
+}
+
+enum Wake {
+    Returned(Option<Returned>),
+    Message(Option<Message>),
+    Committed(Result<(), StoreError>),
+    Timer,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        config: Config,
+        store: Store,
+        inbox: mpsc::WeakSender<Message>,
+        messages: mpsc::Receiver<Message>,
+        keeper: Keeper,
+        workflows: HashMap<WorkflowName, Workflow>,
+        pool: rayon::ThreadPool,
+    ) -> Self {
+        let (sender, returns) = mpsc::unbounded_channel();
+        let executor = Executor { pool: Arc::new(pool), returns: sender, clock: Arc::clone(&config.clock) };
+        Self {
+            plain: Lane::of(config.concurrency),
+            cpu: Lane::of(config.cpu_threads),
+            config,
+            store,
+            inbox,
+            messages,
+            returns,
+            executor,
+            keeper,
+            workflows,
+            runs: HashMap::new(),
+            limits: Limits::default(),
+            timers: Timers::default(),
+            pending: Pending::default(),
+            commit: None,
+            cancellation: CancellationToken::new(),
+            effects: Vec::new(),
+            stored_plans: HashSet::new(),
+            next_turn: 0,
+            has_queued: true,
+            is_claiming: false,
+            stopping: None,
+        }
+    }
+
+    /// Runs until a shutdown, until the last handle is gone, or until the store gives up.
+    pub(crate) async fn run(mut self) {
+        let reason = loop {
+            self.claim_if_room();
+            self.dispatch();
+            self.flush();
+            if self.is_drained() {
+                break self.end().await;
+            }
+            match self.wake().await {
+                Wake::Message(None) => break None,
+                Wake::Message(Some(message)) => self.on_message(message).await,
+                Wake::Returned(None) => unreachable!("the loop's executor holds a sender"),
+                Wake::Returned(Some(returned)) => self.on_returned(returned),
+                Wake::Committed(result) => {
+                    if let Some(reason) = self.on_committed(result).await {
+                        break Some(reason);
+                    }
+                }
+                Wake::Timer => self.on_timer(),
+            }
+            while let Ok(returned) = self.returns.try_recv() {
+                self.on_returned(returned);
+            }
+            for _ in 0..INBOX_MESSAGES_MAX {
+                let Ok(message) = self.messages.try_recv() else { break };
+                self.on_message(message).await;
+            }
+        };
+        if let Some(reason) = reason {
+            tracing::error!(%reason, "the engine stops; its runs resume when it starts again");
+        }
+        self.cancellation.cancel();
+    }
+
+    async fn wake(&mut self) -> Wake {
+        let deadline = self.next_deadline();
+        let commit = async {
+            match &mut self.commit {
+                Some((commit, _)) => commit.await,
+                None => std::future::pending().await,
+            }
+        };
+        let timer = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            result = commit => Wake::Committed(result),
+            returned = self.returns.recv() => Wake::Returned(returned),
+            message = self.messages.recv() => Wake::Message(message),
+            () = timer => Wake::Timer,
+        }
+    }
+
+    // ------ what comes in ------
+
+    async fn on_message(&mut self, message: Message) {
+        match message {
+            Message::Submit { workflow, input, priority, reply } => {
+                self.submit(workflow, input, priority, reply)
+            }
+            Message::Register { workflow, reply } => {
+                let result = register(&mut self.workflows, workflow);
+                self.has_queued = true;
+                drop(reply.send(result));
+            }
+            Message::Watch { run, reply } => match self.runs.get_mut(&run) {
+                Some(live) => live.watchers.push(reply),
+                None => drop(reply.send(None)),
+            },
+            Message::Find { name, reply } => {
+                let found = self.workflows.get(name.as_str()).cloned().ok_or_else(|| {
+                    let names = self.workflows.keys().map(WorkflowName::as_str);
+                    let suggestion = anio_core::name::did_you_mean(&name, names).map(str::to_owned);
+                    Error::UnknownWorkflow { workflow: name, suggestion }
+                });
+                drop(reply.send(found));
+            }
+            Message::Shutdown { grace, reply } => {
+                let deadline = tokio::time::Instant::now() + grace;
+                let new = || Stopping { phase: StopPhase::Draining, deadline, replies: Vec::new() };
+                let stopping = self.stopping.get_or_insert_with(new);
+                stopping.deadline = stopping.deadline.min(deadline);
+                stopping.replies.push(reply);
+            }
+            Message::Workflows { reply } => drop(reply.send(self.workflows.keys().cloned().collect())),
+            Message::Queued => self.has_queued = true,
+            Message::Claimed { worker, runs, has_more } => {
+                self.is_claiming = false;
+                self.has_queued = has_more;
+                if worker == self.keeper.worker {
+                    runs.into_iter().for_each(|run| self.take_up(&run));
+                }
+            }
+            Message::LeaseLost { worker } => {
+                if worker == self.keeper.worker {
+                    self.lose_lease().await;
+                }
+            }
+        }
+    }
+
+    fn submit(
+        &mut self,
+        workflow: Workflow,
+        input: Output,
+        priority: i32,
+        reply: oneshot::Sender<Result<RunId, Error>>,
+    ) {
+        let checked = match &self.stopping {
+            Some(_) => Err(Error::Stopped { reason: None }),
+            None => register(&mut self.workflows, workflow.clone())
+                .and_then(|()| self.check_input(&workflow, &input)),
+        };
+        if let Err(error) = checked {
+            drop(reply.send(Err(error)));
+            return;
+        }
+        let id = RunId::from_uuid(uuid::Uuid::now_v7());
+        let plan = workflow.plan();
+        let n_live = self.runs.len() + self.pending.submitted.len();
+        let claim = n_live < self.config.live_runs_max;
+        let batch = &mut self.pending.batch;
+        if self.stored_plans.insert(plan.fingerprint()) {
+            batch.plans.push((plan.fingerprint(), plan.record().clone()));
+        }
+        batch.runs.push(NewRun {
+            id,
+            workflow: workflow.name().clone(),
+            plan: plan.fingerprint(),
+            input: input.clone(),
+            priority,
+            submitted_at: self.config.clock.now(),
+            claim,
+        });
+        let plan = Arc::clone(plan);
+        let live = claim.then(|| {
+            let state = RunState::new(id, plan, input, self.config.poison_deaths);
+            LiveRun::new(state, workflow, self.cancellation.child_token())
+        });
+        self.has_queued |= !claim;
+        self.pending.submitted.push(Submitted { id, live, reply });
+    }
+
+    fn check_input(&self, workflow: &Workflow, input: &Output) -> Result<(), Error> {
+        let invalid = |problem| Error::InvalidInput { workflow: workflow.name().to_string(), problem };
+        let (size, max) = (input.n_bytes(), self.config.value_bytes_max);
+        if size > max {
+            return Err(invalid(format!(
+                "the input has {size} bytes of JSON, over the limit of {max} (`value_bytes_max`)"
+            )));
+        }
+        for task in workflow.plan().tasks() {
+            if let Some(check) = task.definition.check_input {
+                check(input)
+                    .map_err(|error| invalid(format!("task {:?} wants another input: {error}", task.name)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_up(&mut self, claimed: &ClaimedRun) {
+        let Some(workflow) = self.workflows.get(&claimed.run.workflow).cloned() else { return };
+        match take_up(claimed, &workflow, self.config.poison_deaths) {
+            Ok(state) => {
+                let id = claimed.run.id;
+                self.runs.insert(id, LiveRun::new(state, workflow, self.cancellation.child_token()));
+                self.apply(id, self.config.clock.now(), Event::Begin { epoch: claimed.run.epoch });
+            }
+            Err(reason) => {
+                tracing::warn!(run_id = %claimed.run.id, workflow = %claimed.run.workflow, %reason, "parked");
+                self.pending.batch.parks.push(ParkRecord { run: claimed.run.id, reason });
+            }
+        }
+    }
+
+    fn on_returned(&mut self, returned: Returned) {
+        let Returned { ticket: Ticket { run, key, attempt, worker, lane, limited }, at, outcome, slot } =
+            returned;
+        if slot == Slot::Free {
+            self.lane(lane).n_used -= 1;
+            if let Some(next) = limited.and_then(|workflow| self.limits.leave(&workflow, key.task)) {
+                self.queue(next);
+            }
+        }
+        if worker != self.keeper.worker {
+            return; // Begun under a lease that is lost: the run may be somewhere else by now.
+        }
+        match outcome {
+            BodyOutcome::Ended(result) => self.apply(run, at, Event::Returned { key, attempt, result }),
+            BodyOutcome::Interrupted => self.apply(run, at, Event::Interrupted { key, attempt }),
+            BodyOutcome::SlotOnly => {}
+        }
+    }
+
+    async fn on_committed(&mut self, result: Result<(), StoreError>) -> Option<String> {
+        let (_, in_flight) = self.commit.take().expect("what has answered was under way");
+        match result {
+            Ok(()) => {
+                let now = self.config.clock.now();
+                for (run, n) in in_flight.durable {
+                    self.apply(run, now, Event::Committed { n });
+                }
+                for Submitted { id, live, reply } in in_flight.submitted {
+                    drop(reply.send(Ok(id)));
+                    if let Some(live) = live {
+                        self.runs.insert(id, live);
+                        self.apply(id, now, Event::Begin { epoch: 0 });
+                    }
+                }
+                None
+            }
+            Err(StoreError::LeaseLost) => {
+                refuse(in_flight.submitted, "its lease was lost");
+                self.lose_lease().await;
+                None
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                refuse(in_flight.submitted, &reason);
+                Some(reason)
+            }
+        }
+    }
+
+    fn on_timer(&mut self) {
+        let now = self.config.clock.now();
+        while let Some((run, key)) = self.timers.pop_due(now) {
+            self.apply(run, now, Event::Due { key });
+        }
+        let Some(stopping) = &mut self.stopping else { return };
+        if stopping.deadline > tokio::time::Instant::now() {
+            return;
+        }
+        match stopping.phase {
+            StopPhase::Draining => {
+                stopping.phase = StopPhase::CalledOff;
+                stopping.deadline += ABANDON_AFTER;
+                self.cancellation.cancel();
+            }
+            StopPhase::CalledOff => {
+                stopping.phase = StopPhase::Abandoned;
+                self.abandon(now);
+            }
+            StopPhase::Abandoned => {}
+        }
+    }
+
+    /// Records of all attempts that still run that they were cut short.
+    fn abandon(&mut self, now: Timestamp) {
+        let mut running = Vec::new();
+        for (run, live) in &self.runs {
+            let plan = live.workflow.plan();
+            for view in live.state.task_runs().filter(|view| view.status == TaskRunStatus::Running) {
+                let task = plan.position(view.task.as_str()).expect("a task run is of a task of the plan");
+                running.push((*run, TaskRunKey { task, map_index: view.map_index }, view.attempts));
+            }
+        }
+        for (run, key, attempt) in running {
+            self.apply(run, now, Event::Interrupted { key, attempt });
+        }
+    }
+
+    /// Another worker has taken over: nothing that is held here counts any more.
+    async fn lose_lease(&mut self) {
+        tracing::error!(
+            worker = %self.keeper.worker,
+            n_runs = self.runs.len(),
+            "the lease is lost: another worker has taken over; this one drops its runs and begins anew"
+        );
+        self.cancellation.cancel();
+        self.cancellation = CancellationToken::new();
+        if let Some((_, in_flight)) = self.commit.take() {
+            refuse(in_flight.submitted, "its lease was lost");
+        }
+        self.stored_plans.clear();
+        // Who watches is told that the run is not held here, and looks in the store.
+        let watchers = self.runs.drain().flat_map(|(_, live)| live.watchers);
+        watchers.for_each(|watcher| drop(watcher.send(None)));
+        self.timers.clear();
+        self.plain.clear();
+        self.cpu.clear();
+        self.limits.clear_waiting();
+        refuse(std::mem::take(&mut self.pending.submitted), "its lease was lost");
+        self.pending = Pending::default();
+        self.is_claiming = false;
+        self.has_queued = true;
+        let mut delay = Duration::from_millis(100);
+        while self.inbox.strong_count() > 0 {
+            match Keeper::start(&self.store, &self.config, self.inbox.clone()).await {
+                Ok(keeper) => {
+                    self.keeper = keeper;
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "no new lease yet"),
+            }
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(Duration::from_secs(10));
+        }
+    }
+
+    // ------ the state machine and the world ------
+
+    fn apply(&mut self, run: RunId, at: Timestamp, event: Event) {
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        let mut effects = std::mem::take(&mut self.effects);
+        live.state.apply(at, event, &mut effects);
+        for effect in effects.drain(..) {
+            self.perform(run, effect);
+        }
+        self.effects = effects;
+    }
+
+    fn perform(&mut self, run: RunId, effect: Effect) {
+        match effect {
+            Effect::Ready(key) => self.ready(run, key),
+            Effect::Execute { key, attempt } => self.execute(run, key, attempt),
+            Effect::Persist(fact) => {
+                let Some(live) = self.mark_dirty(run) else { return };
+                if let Some(failure) = final_failure(&fact) {
+                    let task = &live.workflow.plan().task(fact.key.task).name;
+                    let (map_index, attempt) = (fact.key.map_index, fact.attempt);
+                    tracing::warn!(parent: &live.span, %task, map_index, attempt, %failure, "task failed");
+                }
+                let record = record_of(run, &live.workflow, fact);
+                self.pending.batch.facts.push(record);
+            }
+            Effect::Note(fact) => self.pending.notes.push(run, fact),
+            Effect::Arm { key, at } => self.timers.arm(at, run, key),
+            Effect::End(end) => {
+                if self.mark_dirty(run).is_some() {
+                    let status = if end.failure.is_some() { RunStatus::Failed } else { RunStatus::Succeeded };
+                    self.pending.batch.ends.push(EndRecord { run, status, failure: end.failure, at: end.at });
+                }
+            }
+            Effect::Ended => {
+                let Some(live) = self.runs.remove(&run) else { return };
+                tracing::debug!(parent: &live.span, failed = live.state.failure().is_some(), "run ended");
+                if !live.watchers.is_empty() {
+                    let finished = Finished { state: Arc::new(live.state), workflow: live.workflow };
+                    live.watchers.into_iter().for_each(|watcher| drop(watcher.send(Some(finished.clone()))));
+                }
+            }
+        }
+    }
+
+    fn mark_dirty(&mut self, run: RunId) -> Option<&LiveRun> {
+        let live = self.runs.get_mut(&run)?;
+        if !live.is_dirty {
+            live.is_dirty = true;
+            self.pending.runs.push(run);
+        }
+        Some(live)
+    }
+
+    fn ready(&mut self, run: RunId, key: TaskRunKey) {
+        let Some(live) = self.runs.get(&run) else { return };
+        let priority = live.workflow.plan().task(key.task).definition.options.priority;
+        let turn = self.next_turn;
+        self.next_turn += 1;
+        self.queue(Ready { priority, turn, run, key });
+    }
+
+    fn queue(&mut self, ready: Ready) {
+        let Some(live) = self.runs.get(&ready.run) else { return };
+        let lane = live.workflow.plan().task(ready.key.task).definition.options.lane;
+        self.lane(lane).push(ready);
+    }
+
+    fn lane(&mut self, lane: LaneKind) -> &mut Lane {
+        if lane == LaneKind::Cpu { &mut self.cpu } else { &mut self.plain }
+    }
+
+    /// Gives free slots to those who are next in turn.
+    fn dispatch(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
+        for lane in [LaneKind::Async, LaneKind::Cpu] {
+            while let Some(ready) = self.lane(lane).pop() {
+                let Some(live) = self.runs.get(&ready.run) else { continue };
+                let concurrency = live.workflow.plan().task(ready.key.task).definition.options.concurrency;
+                let admitted = match concurrency {
+                    Some(max) => self.limits.admit(live.workflow.name(), max, ready),
+                    None => Some(ready),
+                };
+                if admitted.is_some() {
+                    self.lane(lane).n_used += 1;
+                    self.apply(ready.run, self.config.clock.now(), Event::Dispatched { key: ready.key });
+                }
+            }
+        }
+    }
+
+    fn execute(&mut self, run: RunId, key: TaskRunKey, attempt: u32) {
+        let live = self.runs.get_mut(&run).expect("the run has just asked for it");
+        let plan = Arc::clone(live.workflow.plan());
+        let task = plan.task(key.task);
+        let definition = &task.definition;
+        let token = live.cancellation.child_token();
+        let limited = definition.options.concurrency.map(|_| plan.workflow().clone());
+        let lane = definition.options.lane;
+        let scope = if definition.uses_context { live.state.scope(key.task) } else { Arc::default() };
+        let handle = TaskHandle::new(
+            run,
+            plan.workflow().clone(),
+            task.name.clone(),
+            key.map_index,
+            attempt,
+            Arc::new(Token(token.clone())),
+        );
+        let states = Arc::clone(&self.config.states);
+        let call =
+            TaskCall::new(handle, live.state.input().clone(), live.state.arguments(key), scope, states);
+        let span = tracing::info_span!(
+            parent: &live.span,
+            "attempt",
+            run_id = %run,
+            task = %task.name,
+            map_index = key.map_index,
+            attempt
+        );
+        self.executor.spawn(Attempt {
+            ticket: Ticket { run, key, attempt, worker: self.keeper.worker, lane, limited },
+            timeout: definition.options.timeout,
+            task: Arc::clone(&definition.task),
+            call,
+            token,
+            value_bytes_max: self.config.value_bytes_max,
+            span,
+        });
+    }
+
+    // ------ the writer ------
+
+    /// Hands what has gathered to the store, unless the last batch is still under way.
+    fn flush(&mut self) {
+        if self.commit.is_some() {
+            return;
+        }
+        self.gather_notes();
+        if self.pending.batch.is_empty() {
+            return;
+        }
+        let mut batch = std::mem::take(&mut self.pending.batch);
+        batch.worker = Some(self.keeper.worker);
+        let submitted = std::mem::take(&mut self.pending.submitted);
+        let runs = std::mem::take(&mut self.pending.runs);
+        let mut durable = Vec::with_capacity(runs.len());
+        for run in runs {
+            if let Some(live) = self.runs.get_mut(&run) {
+                live.is_dirty = false;
+                durable.push((run, live.state.n_persisted()));
+            }
+        }
+        let store = self.store.clone();
+        let commit = Box::pin(async move { store.commit(batch).await });
+        self.commit = Some((commit, InFlight { submitted, durable }));
+    }
+
+    /// Adds the starts of attempts that have been running for a while.
+    fn gather_notes(&mut self) {
+        let (now, runs) = (Instant::now(), &self.runs);
+        let is_running = |run, key, attempt| {
+            runs.get(&run).is_some_and(|live: &LiveRun| live.state.is_running(key, attempt))
+        };
+        self.pending.notes.drop_ended(is_running);
+        while let Some((run, fact)) = self.pending.notes.pop_old(now) {
+            if is_running(run, fact.key, fact.attempt) {
+                self.pending.batch.facts.push(record_of(run, &runs[&run].workflow, fact));
+            }
+        }
+    }
+
+    /// When the loop must wake by itself.
+    fn next_deadline(&self) -> Option<tokio::time::Instant> {
+        let now = self.config.clock.now();
+        let timer = self.timers.next().map(|at| tokio::time::Instant::now() + at.since(now));
+        // While a commit is under way its answer wakes the loop, which then gathers the notes.
+        let note =
+            self.pending.notes.next().filter(|_| self.commit.is_none()).map(tokio::time::Instant::from_std);
+        let stop = self
+            .stopping
+            .as_ref()
+            .filter(|stop| stop.phase != StopPhase::Abandoned)
+            .map(|stop| stop.deadline);
+        [timer, note, stop].into_iter().flatten().min()
+    }
+
+    fn claim_if_room(&mut self) {
+        let n_held = self.runs.len() + self.pending.submitted.len();
+        let n_runs = self.config.live_runs_max.saturating_sub(n_held);
+        // Half of the room at least, so that claims come in batches too.
+        let is_worth_it = n_runs * 2 >= self.config.live_runs_max;
+        if self.has_queued && !self.is_claiming && is_worth_it && self.stopping.is_none() {
+            self.is_claiming = self.keeper.requests.try_send(Room { n_runs }).is_ok();
+        }
+    }
+
+    // ------ the end ------
+
+    /// Whether a shutdown has nothing more to wait for.
+    fn is_drained(&self) -> bool {
+        let Some(stopping) = &self.stopping else { return false };
+        (stopping.phase == StopPhase::Abandoned || self.plain.n_used + self.cpu.n_used == 0)
+            && self.commit.is_none()
+            && self.pending.batch.is_empty()
+    }
+
+    async fn end(&mut self) -> Option<String> {
+        if let Err(error) = self.store.release(self.keeper.worker).await {
+            tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
+        }
+        let stopping = self.stopping.take()?;
+        stopping.replies.into_iter().for_each(|reply| reply.send(()).unwrap_or(()));
+        None
+    }
+}
+
+fn refuse(submitted: Vec<Submitted>, reason: &str) {
+    for submitted in submitted {
+        drop(submitted.reply.send(Err(Error::Stopped { reason: Some(reason.to_owned()) })));
+    }
+}
