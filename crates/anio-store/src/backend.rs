@@ -28,7 +28,10 @@ pub trait Backend: Send + 'static {
     fn register(&mut self, worker: &NewWorker) -> Result<(), StoreError>;
 
     /// Makes a batch durable. `number` counts the commits of the batch's worker from 1; it is stored in the
-    /// same transaction, so that a commit whose answer was lost can be looked up by [`Backend::last_commit`].
+    /// same transaction, by the statement that is the fence. A batch whose number is not above the last
+    /// one stored is durable already: nothing is stored then, and the outcome is `Ok`, also where the lease
+    /// has been lost since. So a commit whose answer was lost can be sent again, even while the server is
+    /// still at work on the first. Without a worker the number counts for nothing.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] when the batch's worker no longer holds its lease: nothing was stored.

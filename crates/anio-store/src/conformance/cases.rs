@@ -273,6 +273,24 @@ pub fn the_last_commit_is_known(fixture: &Fixture) {
     assert_eq!(backend.last_commit(w.id).unwrap(), 2);
 }
 
+pub fn a_commit_that_is_sent_again_is_stored_once(fixture: &Fixture) {
+    let mut backend = fixture.open();
+    let w = worker(1, OVER);
+    backend.register(&w).unwrap();
+    let first = claimed(&w, vec![new_run(1, "a")]);
+    let second = facts_of(&w, vec![fact(1, "load", succeeded("1"))]);
+    for (batch, number) in [(&first, 1), (&first, 1), (&second, 2), (&second, 2), (&first, 1)] {
+        backend.commit(batch, number).unwrap();
+    }
+    assert_eq!(backend.facts(run_id(1)).unwrap().len(), 1);
+    // Numbers may be left out, and what was durable before the lease was lost stays so.
+    backend.commit(&facts_of(&w, vec![fact(1, "report", succeeded("2"))]), 9).unwrap();
+    assert_eq!(backend.bury(&[w.id]).unwrap(), 1);
+    backend.commit(&second, 9).unwrap();
+    assert!(is_lease_lost(&backend.commit(&second, 10)));
+    assert_eq!(backend.facts(run_id(1)).unwrap().len(), 2);
+}
+
 pub fn a_batch_is_stored_wholly_or_not_at_all(fixture: &Fixture) {
     let mut backend = fixture.open();
     let w = worker(1, LONG);

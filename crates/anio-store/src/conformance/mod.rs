@@ -70,6 +70,7 @@ macro_rules! conformance {
             $crate::conformance!(@cases $fixture:
                 a_batch_is_stored_wholly_or_not_at_all,
                 a_client_submits_without_a_lease,
+                a_commit_that_is_sent_again_is_stored_once,
                 a_connection_for_reading_sees_what_is_durable,
                 a_lease_that_ran_out_still_commits_until_it_is_buried,
                 a_parked_run_waits_until_its_workflow_is_known,

@@ -17,7 +17,7 @@ use crate::error::StoreError;
 use crate::record::{Batch, EndRecord, FactRecord, ParkRecord, RunStatus, WorkerId};
 use crate::row::{FactColumns, to_json};
 
-/// Stores a batch, provided that its worker still holds its lease.
+/// Stores a batch, provided that its worker still holds its lease, and that it is not stored already.
 pub(super) fn commit(
     connection: &mut SqliteConnection,
     batch: &Batch,
@@ -25,8 +25,13 @@ pub(super) fn commit(
     number: u64,
 ) -> Result<(), Failure> {
     let worker = batch.worker.map(|worker| worker.to_string());
-    if let Some(worker) = &worker {
-        fence(connection, worker, number)?;
+    if let (Some(id), Some(worker)) = (batch.worker, &worker)
+        && !fence(connection, worker, number)?
+    {
+        return match last_commit(connection, id)? >= number {
+            true => Ok(()),
+            false => Err(Failure::Store(StoreError::LeaseLost)),
+        };
     }
     submit::insert_plans(connection, new_plans)?;
     submit::insert_runs(connection, &batch.runs, worker.as_deref())?;
@@ -43,14 +48,11 @@ pub(super) fn last_commit(connection: &mut SqliteConnection, worker: WorkerId) -
     number.and_then(|number| u64::try_from(number).ok()).ok_or(Failure::Store(StoreError::LeaseLost))
 }
 
-/// Proves that a worker holds its lease, and numbers its commit. The write lock is held: nobody can take
-/// the lease away before the commit.
-fn fence(connection: &mut SqliteConnection, worker: &str, number: u64) -> Result<(), Failure> {
+/// Whether a worker holds its lease and has not made this commit before; numbers the commit. The write lock
+/// is held: nobody can take the lease away before the commit.
+fn fence(connection: &mut SqliteConnection, worker: &str, number: u64) -> QueryResult<bool> {
     let number = i64::try_from(number).expect("a worker commits fewer than 2^63 times");
-    match (Fence { worker, number }).execute(connection)? {
-        1 => Ok(()),
-        _ => Err(Failure::Store(StoreError::LeaseLost)),
-    }
+    Ok(Fence { worker, number }.execute(connection)? == 1)
 }
 
 struct Fence<'a> {
@@ -64,7 +66,8 @@ impl QueryFragment<Sqlite> for Fence<'_> {
         out.push_bind_param::<BigInt, _>(&self.number)?;
         out.push_sql(" where id = ");
         out.push_bind_param::<Text, str>(self.worker)?;
-        out.push_sql(" and lost_at is null");
+        out.push_sql(" and lost_at is null and last_commit < ");
+        out.push_bind_param::<BigInt, _>(&self.number)?;
         Ok(())
     }
 }
