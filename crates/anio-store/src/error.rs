@@ -124,4 +124,26 @@ impl StoreError {
             Self::Busy { .. } | Self::Disconnected { .. } | Self::Unreachable { .. } | Self::Full { .. }
         )
     }
+
+    /// The same error once more, for another who waited for the same thing. Errors of drivers cannot be
+    /// copied; their words can.
+    pub(crate) fn for_another(&self) -> Self {
+        let words = |source: &dyn StdError| source.to_string().into();
+        match self {
+            Self::LeaseLost => Self::LeaseLost,
+            Self::Closed => Self::Closed,
+            Self::OutcomeUnknown { source } => Self::OutcomeUnknown { source: words(&**source) },
+            Self::Disconnected { source } => Self::Disconnected { source: words(&**source) },
+            Self::Busy { source } => Self::Busy { source: words(&**source) },
+            Self::Full { source } => Self::Full { source: words(&**source) },
+            Self::Unreachable { database, source } => {
+                Self::Unreachable { database: database.clone(), source: words(&**source) }
+            }
+            Self::ReadOnly { database, problem } => {
+                Self::ReadOnly { database: database.clone(), problem: problem.clone() }
+            }
+            Self::Database { source } => Self::Database { source: words(&**source) },
+            other => Self::Database { source: words(other) },
+        }
+    }
 }

@@ -11,6 +11,10 @@ pub mod record;
 mod row;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod store;
+mod url;
+mod writer;
 
 pub use error::StoreError;
 pub use record::Durability;
+pub use store::{Pending, Store, StoreOptions};
