@@ -44,8 +44,7 @@ impl Address {
     /// # Errors
     /// [`StoreError::InvalidUrl`].
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
-        let invalid =
-            |problem: String| StoreError::InvalidUrl { url: without_secrets(url), problem };
+        let invalid = |problem: String| StoreError::InvalidUrl { url: without_secrets(url), problem };
         let rest = SCHEMES
             .iter()
             .find_map(|scheme| url.strip_prefix(scheme))
@@ -278,7 +277,10 @@ mod tests {
             ("postgres://ann:s3cret@db.test:6000/main", "postgres://ann@db.test:6000/main"),
             ("postgresql://ann@[::1]", "postgres://ann@::1:5432/ann"),
             ("postgres://ann@/main?host=/run/postgresql", "postgres://ann@/run/postgresql:5432/main"),
-            ("postgres://ann:p%40ss@db/main?sslmode=disable&connect_timeout=3", "postgres://ann@db:5432/main"),
+            (
+                "postgres://ann:p%40ss@db/main?sslmode=disable&connect_timeout=3",
+                "postgres://ann@db:5432/main",
+            ),
         ] {
             let address = Address::parse(url).unwrap();
             assert_eq!(address.to_string(), shown);

@@ -82,8 +82,7 @@ pub(super) fn claim(
     // `returning` keeps no order.
     rows.sort_by_key(|row| (Reverse(row.priority), row.id));
     let runs = rows.into_iter().map(RunRow::into_record).collect::<Result<Vec<_>, _>>()?;
-    let mut facts =
-        if begun.is_empty() { HashMap::new() } else { by_run(query::facts(connection, &begun)?) };
+    let mut facts = if begun.is_empty() { HashMap::new() } else { by_run(query::facts(connection, &begun)?) };
     read_plans(connection, runs.iter().map(|run| run.plan), plans)?;
     let with_facts = |run: crate::record::RunRecord| ClaimedRun {
         facts: facts.remove(&run.id).unwrap_or_default(),
@@ -117,9 +116,8 @@ fn read_plans(
         .select((anio_plans::fingerprint, anio_plans::record))
         .load(connection)?;
     for (fingerprint, record) in rows {
-        let corrupt = || StoreError::Corrupt {
-            problem: format!("anio_plans {fingerprint}: record cannot be read"),
-        };
+        let corrupt =
+            || StoreError::Corrupt { problem: format!("anio_plans {fingerprint}: record cannot be read") };
         let record = serde_json::from_str(&record).map_err(|_| corrupt())?;
         plans.insert(fingerprint.parse().map_err(|_| corrupt())?, Arc::new(record));
     }

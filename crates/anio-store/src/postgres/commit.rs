@@ -10,9 +10,9 @@
 //! Sent outside a transaction block, the statement is its own transaction: `begin` and `commit` would be
 //! two more round trips, and the latency of one is most of what a small commit costs.
 //!
-//! The update of the lease waits for whoever has its row locked. When that is another worker that buries
-//! this one, the condition is checked again on the new version of the row (READ COMMITTED), finds no lease,
-//! and all that rests on it does nothing.
+//! The update of the lease waits for whoever has its row locked, and then judges the new version of the row
+//! (READ COMMITTED). Was that another worker that buried this one, or this very commit, sent before over a
+//! connection that broke, then no row is left, and all that rests on it does nothing.
 //!
 //! The parts of one statement do not see each other's rows. So the end of a run that begins in the same
 //! batch is folded into its insertion.
@@ -35,7 +35,7 @@ const FENCE: &str = "
 with lease as (
     update anio_workers
     set last_commit = $2
-    where id = $1 and lost_at is null
+    where id = $1 and lost_at is null and last_commit < $2
     returning id
 )";
 
@@ -78,16 +78,31 @@ const ENDS: &str = "
 const LEASE: &str = "
 select from lease";
 
-/// Stores a batch; tells whether the worker's lease stands. Where it does not, nothing was stored.
+/// Stores a batch, provided that its worker still holds its lease, and that it is not stored already.
+/// Tells whether it is stored now.
 pub(super) fn commit(
     connection: &mut Connection,
     batch: &Batch,
     new_plans: &[(Fingerprint, &PlanRecord)],
     number: u64,
 ) -> QueryResult<bool> {
+    let number = i64::try_from(number).expect("a worker commits fewer than 2^63 times");
+    if commit_new(connection, batch, new_plans, number)? {
+        return Ok(true);
+    }
+    let Some(worker) = batch.worker else { return Ok(false) };
+    Ok(last_commit(connection, worker)?.is_some_and(|last| last >= number))
+}
+
+/// Stores a batch in one statement; tells whether it did.
+fn commit_new(
+    connection: &mut Connection,
+    batch: &Batch,
+    new_plans: &[(Fingerprint, &PlanRecord)],
+    number: i64,
+) -> QueryResult<bool> {
     let fence = if batch.worker.is_some() { FENCE } else { NO_FENCE };
     let worker = batch.worker.map(|worker| worker.0);
-    let number = i64::try_from(number).expect("a worker commits fewer than 2^63 times");
     let facts = Facts::of(&batch.facts);
     // Two statements, so that the usual one, with facts alone, carries no empty arrays.
     let only_facts =

@@ -24,9 +24,8 @@ use diesel::connection::{
     LoadConnection, SimpleConnection,
 };
 use diesel::expression::QueryMetadata;
-use diesel::pg::{
-    GetPgMetadataCache, Pg, PgMetadataCache, PgQueryBuilder, PgTypeMetadata, PgValue,
-};
+use diesel::migration::Migration;
+use diesel::pg::{GetPgMetadataCache, Pg, PgMetadataCache, PgQueryBuilder, PgTypeMetadata, PgValue};
 use diesel::query_builder::bind_collector::RawBytesBindCollector;
 use diesel::query_builder::{Query, QueryBuilder, QueryFragment, QueryId};
 use diesel::result::Error as DieselError;
@@ -50,6 +49,8 @@ pub(super) struct Connection {
     types: PgMetadataCache,
     transactions: AnsiTransactionManager,
     instrumentation: Option<Box<dyn Instrumentation>>,
+    /// What went wrong in the migration that runs, see [`Connection::migrate`].
+    migration_error: Option<DieselError>,
     n_statements: u64,
 }
 
@@ -68,6 +69,7 @@ impl Connection {
             types: PgMetadataCache::new(),
             transactions: AnsiTransactionManager::default(),
             instrumentation: None,
+            migration_error: None,
             n_statements: 0,
         })
     }
@@ -93,18 +95,34 @@ impl Connection {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, E>,
     ) -> Result<T, TransactionError<E>> {
-        self.batch_execute("begin").map_err(|error| TransactionError::Undone(error.into()))?;
+        self.batch("begin").map_err(|error| TransactionError::Undone(error.into()))?;
         match work(self) {
-            Ok(value) => match self.batch_execute("commit") {
+            Ok(value) => match self.batch("commit") {
                 Ok(()) => Ok(value),
                 Err(error) => Err(TransactionError::Unfinished(error.into())),
             },
             Err(error) => {
                 // When this fails too, the session is gone, and the transaction with it.
-                let _ = self.batch_execute("rollback");
+                let _ = self.batch("rollback");
                 Err(TransactionError::Undone(error))
             }
         }
+    }
+
+    /// Runs a migration. `diesel_migrations` wraps the error of a statement in a type of its own that nobody
+    /// else can name; so the error is kept here, and only a stand-in goes that way.
+    pub(super) fn migrate(&mut self, migration: &dyn Migration<Pg>) -> Result<(), MigrationFailure> {
+        self.migration_error = None;
+        migration.run(self).map_err(|wrapped| match self.migration_error.take() {
+            Some(error) => MigrationFailure::Statement(error),
+            None => MigrationFailure::Other(wrapped),
+        })
+    }
+
+    /// Runs statements without parameters, one after the other.
+    pub(super) fn batch(&mut self, sql: &str) -> QueryResult<()> {
+        self.n_statements += 1;
+        self.block_on(self.client.batch_execute(sql)).map_err(driver)
     }
 
     fn block_on<F: Future>(&self, future: F) -> F::Output {
@@ -152,6 +170,15 @@ pub(super) enum TransactionError<E> {
     Unfinished(E),
 }
 
+/// How a migration failed.
+#[derive(Debug)]
+pub(super) enum MigrationFailure {
+    /// A statement failed.
+    Statement(DieselError),
+    /// Something else.
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
 /// An error of the driver on its way through diesel.
 pub(super) fn driver(error: tokio_postgres::Error) -> DieselError {
     DieselError::QueryBuilderError(Box::new(error))
@@ -163,10 +190,13 @@ fn type_of(metadata: &PgTypeMetadata) -> QueryResult<Type> {
     Ok(Type::from_oid(oid).unwrap_or(Type::UNKNOWN))
 }
 
+/// Only migrations come this way; see [`Connection::migrate`].
 impl SimpleConnection for Connection {
     fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        self.n_statements += 1;
-        self.block_on(self.client.batch_execute(query)).map_err(driver)
+        self.batch(query).map_err(|error| {
+            self.migration_error = Some(error);
+            DieselError::RollbackTransaction
+        })
     }
 }
 
@@ -179,7 +209,8 @@ impl DieselConnection for Connection {
     fn establish(url: &str) -> diesel::ConnectionResult<Self> {
         let address = Address::parse(url)
             .map_err(|error| diesel::ConnectionError::InvalidConnectionUrl(error.to_string()))?;
-        Self::open(&address).map_err(|error| diesel::ConnectionError::CouldntSetupConfiguration(driver(error)))
+        Self::open(&address)
+            .map_err(|error| diesel::ConnectionError::CouldntSetupConfiguration(driver(error)))
     }
 
     fn execute_returning_count<T>(&mut self, source: &T) -> QueryResult<usize>

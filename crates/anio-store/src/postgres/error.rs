@@ -5,11 +5,10 @@ use std::error::Error as StdError;
 use std::{fmt, io};
 
 use diesel::result::Error as DieselError;
-use diesel_migrations::RunMigrationsError;
 use tokio_postgres::error::SqlState;
 
 use super::address::Address;
-use super::connection::TransactionError;
+use super::connection::{MigrationFailure, TransactionError};
 use crate::error::StoreError;
 
 /// An error of the driver in one line, its cause included. Never the details of an error of the server,
@@ -41,7 +40,10 @@ pub(super) fn on_connect(address: &Address, error: tokio_postgres::Error) -> Sto
         Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => refused(),
         Some(&SqlState::INVALID_CATALOG_NAME) => StoreError::CannotOpen {
             path: database,
-            problem: format!("the server has no database {:?}; create it, or name another", address.database()),
+            problem: format!(
+                "the server has no database {:?}; create it, or name another",
+                address.database()
+            ),
         },
         Some(&SqlState::CANNOT_CONNECT_NOW | &SqlState::TOO_MANY_CONNECTIONS) => {
             StoreError::Unreachable { database, source: Box::new(DriverError(error)) }
@@ -49,7 +51,10 @@ pub(super) fn on_connect(address: &Address, error: tokio_postgres::Error) -> Sto
         Some(_) => on_statement(address, error),
         // A server that asks for a password which the URL has not got: the driver gives up by itself, with
         // an error that tells its kind to nobody. All other kinds come from the network, or from TLS.
-        None if !address.has_password() && error.source().is_none_or(|cause| !is_io(cause)) && !address.wants_tls() => {
+        None if !address.has_password()
+            && error.source().is_none_or(|cause| !is_io(cause))
+            && !address.wants_tls() =>
+        {
             refused()
         }
         None => StoreError::Unreachable { database, source: Box::new(DriverError(error)) },
@@ -116,7 +121,26 @@ pub(super) fn of_diesel(
     }
 }
 
-/// An error between `begin` and `commit`: of the database, or of our own.
+/// What an error of a verb means, where those of the driver mean this.
+pub(super) fn of_inner(
+    address: &Address,
+    error: Inner,
+    meaning: fn(&Address, tokio_postgres::Error) -> StoreError,
+) -> StoreError {
+    match error {
+        Inner::Diesel(error) => of_diesel(address, error, meaning),
+        Inner::Store(error) => error,
+    }
+}
+
+/// The connection was gone before anything was sent.
+pub(super) fn closed() -> StoreError {
+    let source =
+        std::io::Error::new(std::io::ErrorKind::NotConnected, "the server has closed the connection");
+    StoreError::Disconnected { source: Box::new(source) }
+}
+
+/// An error of a verb: of the database, or of our own.
 #[derive(Debug)]
 pub(super) enum Inner {
     /// Of the database.
@@ -131,6 +155,15 @@ impl From<DieselError> for Inner {
     }
 }
 
+impl From<MigrationFailure> for Inner {
+    fn from(failure: MigrationFailure) -> Self {
+        match failure {
+            MigrationFailure::Statement(error) => Self::Diesel(error),
+            MigrationFailure::Other(source) => Self::Store(StoreError::Database { source }),
+        }
+    }
+}
+
 impl From<StoreError> for Inner {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
@@ -140,20 +173,8 @@ impl From<StoreError> for Inner {
 /// What the failure of a transaction means.
 pub(super) fn of_transaction(address: &Address, error: TransactionError<Inner>) -> StoreError {
     match error {
-        TransactionError::Undone(Inner::Diesel(error)) => of_diesel(address, error, on_statement),
-        TransactionError::Unfinished(Inner::Diesel(error)) => of_diesel(address, error, on_commit),
-        TransactionError::Undone(Inner::Store(error)) | TransactionError::Unfinished(Inner::Store(error)) => error,
-    }
-}
-
-/// What the failure of a migration means.
-pub(super) fn of_migration(error: Box<dyn StdError + Send + Sync>) -> Inner {
-    match error.downcast::<RunMigrationsError>() {
-        Ok(error) => match *error {
-            RunMigrationsError::QueryError(_, error) => Inner::Diesel(error),
-            other => Inner::Store(StoreError::Database { source: Box::new(other) }),
-        },
-        Err(source) => Inner::Store(StoreError::Database { source }),
+        TransactionError::Undone(error) => of_inner(address, error, on_statement),
+        TransactionError::Unfinished(error) => of_inner(address, error, on_commit),
     }
 }
 

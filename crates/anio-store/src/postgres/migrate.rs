@@ -4,7 +4,6 @@
 //! may keep its migrations in the same database. Each migration is one transaction under a lock of our own:
 //! of processes that start at once, one does it, and the others wait and find nothing to do.
 
-use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -50,18 +49,20 @@ fn migrate_one(
     diesel::sql_query("select pg_advisory_xact_lock($1)").bind::<BigInt, _>(LOCK).execute(connection)?;
     let n_pending = n_pending(connection, address, known)?;
     let Some(migration) = known.get(known.len() - n_pending) else { return Ok(()) };
-    connection.batch_execute(
+    connection.batch(
         "create table if not exists anio_migrations (
             version    text   not null primary key,
             name       text   not null,
             applied_at bigint not null
         )",
     )?;
-    migration.run(connection).map_err(error::of_migration)?;
-    diesel::sql_query(format!("insert into anio_migrations (version, name, applied_at) values ($1, $2, {NOW})"))
-        .bind::<Text, _>(migration.name().version().to_string())
-        .bind::<Text, _>(migration.name().to_string())
-        .execute(connection)?;
+    connection.migrate(migration)?;
+    diesel::sql_query(format!(
+        "insert into anio_migrations (version, name, applied_at) values ($1, $2, {NOW})"
+    ))
+    .bind::<Text, _>(migration.name().version().to_string())
+    .bind::<Text, _>(migration.name().to_string())
+    .execute(connection)?;
     Ok(())
 }
 

@@ -1,1 +1,269 @@
-//! Postgres.
+//! A store in a Postgres database, written by one connection per process and read by others beside it.
+//!
+//! Every commit is durable when it returns (`synchronous_commit`, see [`Durability`]) and fenced by the
+//! worker's row (see [`commit`]). Times are of the server's clock. No libpq is needed: [`connection`] makes
+//! diesel speak the protocol by way of tokio-postgres, with TLS by rustls.
+//!
+//! A verb is a file: [`commit`], [`submit`], [`claim`], [`lease`], [`query`]; [`migrate`] makes the tables,
+//! [`session_lock`] sees at once when a worker's process has died. Postgres 12 or newer.
+//!
+//! All depends on READ COMMITTED: a statement that had to wait for a row judges the new version of it.
+//! Each connection sets that for itself, whatever the default of the database is.
+
+mod address;
+mod claim;
+mod commit;
+mod connection;
+mod error;
+mod lease;
+mod migrate;
+mod query;
+mod schema;
+mod session_lock;
+mod submit;
+mod tls;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use anio_core::plan::PlanRecord;
+use anio_core::{Fingerprint, RunId, WorkflowName};
+
+use self::address::Address;
+use self::connection::Connection;
+use self::error::Inner;
+use self::session_lock::{SessionLock, Trust};
+use crate::backend::Backend;
+use crate::error::StoreError;
+use crate::record::{
+    Batch, Claim, ClaimedRun, Durability, FactRecord, NewWorker, Renewal, RunQuery, RunRecord, WorkerId,
+};
+
+/// SQL: the server's time at this moment (not at the beginning of the transaction), in microseconds.
+const NOW: &str = "(extract(epoch from clock_timestamp()) * 1000000)::bigint";
+
+/// What every session of ours sets. The statements are prepared once, some of them while the tables are
+/// still empty, and an empty table is best read whole; the plan would stay so as the table grows, until its
+/// statistics change. With these, an index is used from the beginning.
+const SESSION: &str = "
+set session characteristics as transaction isolation level read committed;
+set enable_seqscan = off;
+set enable_hashjoin = off;
+set enable_mergejoin = off;
+set jit = off;";
+
+/// Whoever set something stronger than `on` keeps it.
+const FULL: &str = "
+select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') in ('off', 'local')";
+
+const RELAXED: &str = "
+set synchronous_commit = off";
+
+/// One connection to a Postgres database, and a second, idle one while it has a worker.
+///
+/// It blocks the thread that uses it, and must not be used from within an async runtime.
+pub struct Postgres {
+    connection: Connection,
+    address: Address,
+    durability: Durability,
+    /// Of the worker that is registered here.
+    session_lock: Option<SessionLock>,
+    trust: Trust,
+    /// Plans that this connection knows to be stored.
+    plans: HashMap<Fingerprint, Arc<PlanRecord>>,
+    /// Those of connections that are gone.
+    n_statements_before: u64,
+}
+
+impl Postgres {
+    /// Connects to `postgres://user:password@host:port/database`, with the parameters
+    ///
+    /// - `sslmode`: `disable`; `prefer` (the default) and `require` encrypt without asking who answers;
+    ///   `verify-full` wants a certificate for this host from an authority that the system knows, or that
+    ///   the file `sslrootcert` names;
+    /// - `connect_timeout`: seconds, 10 by default;
+    /// - `application_name`: what `pg_stat_activity` shows, `anio` by default;
+    /// - `options`: settings of the session, as in `-c search_path=jobs`;
+    /// - `host`: the directory of a Unix socket, for a URL that names no host.
+    ///
+    /// The tables are made by [`Backend::migrate`].
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidUrl`], [`StoreError::Unreachable`], [`StoreError::Refused`], and
+    /// [`StoreError::CannotOpen`] for a database that is not there.
+    ///
+    /// # Panics
+    /// Within an async runtime, whose thread it would block.
+    pub fn connect(url: &str, durability: Durability) -> Result<Self, StoreError> {
+        Self::open(Address::parse(url)?, durability)
+    }
+
+    fn open(address: Address, durability: Durability) -> Result<Self, StoreError> {
+        Ok(Self {
+            connection: open_session(&address, durability)?,
+            address,
+            durability,
+            session_lock: None,
+            trust: Trust::default(),
+            plans: HashMap::new(),
+            n_statements_before: 0,
+        })
+    }
+
+    /// One statement, or several that only read: an error means that nothing was stored.
+    fn statement<T>(
+        &mut self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Inner>,
+    ) -> Result<T, StoreError> {
+        work(&mut self.connection).map_err(|error| error::of_inner(&self.address, error, error::on_statement))
+    }
+
+    /// One statement that is a transaction of its own: without an answer it may be stored or not.
+    fn commit_statement<T>(
+        &mut self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Inner>,
+    ) -> Result<T, StoreError> {
+        work(&mut self.connection).map_err(|error| error::of_inner(&self.address, error, error::on_commit))
+    }
+
+    fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Inner>,
+    ) -> Result<T, StoreError> {
+        self.connection.in_transaction(work).map_err(|error| error::of_transaction(&self.address, error))
+    }
+
+    /// Takes, or looks after, the session lock of a worker; tells whether it is held.
+    fn keep_session_lock(&mut self, worker: WorkerId) -> bool {
+        let Self { connection, address, session_lock, .. } = self;
+        match session_lock {
+            Some(lock) if lock.worker() == worker => lock.keep(address, connection),
+            _ => session_lock.insert(SessionLock::take(address, worker, connection)).is_held(),
+        }
+    }
+}
+
+fn open_session(address: &Address, durability: Durability) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open(address).map_err(|error| error::on_connect(address, error))?;
+    let synchronous_commit = match durability {
+        Durability::Full => FULL,
+        Durability::Relaxed => RELAXED,
+    };
+    connection
+        .batch(&[SESSION, synchronous_commit].concat())
+        .map_err(|error| error::of_diesel(address, error, error::on_statement))?;
+    Ok(connection)
+}
+
+impl Backend for Postgres {
+    fn migrate(&mut self) -> Result<(), StoreError> {
+        migrate::migrate(&mut self.connection, &self.address)
+    }
+
+    fn register(&mut self, worker: &NewWorker) -> Result<(), StoreError> {
+        // The lock comes before the row: others look for a lock only where they see a row, and would
+        // otherwise find none.
+        let is_held = self.keep_session_lock(worker.id);
+        self.commit_statement(|connection| lease::register(connection, worker, is_held))
+    }
+
+    fn commit(&mut self, batch: &Batch, number: u64) -> Result<(), StoreError> {
+        if self.connection.is_closed() {
+            // Nothing was sent: better to say so than to leave the caller in doubt.
+            return Err(error::closed());
+        }
+        let Self { connection, plans, address, .. } = self;
+        let new_plans = submit::unknown_plans(batch, |plan| plans.contains_key(plan));
+        let is_stored = commit::commit(connection, batch, &new_plans, number)
+            .map_err(|error| error::of_diesel(address, error, error::on_commit))?;
+        if !is_stored {
+            return Err(StoreError::LeaseLost);
+        }
+        plans.extend(new_plans.into_iter().map(|(plan, record)| (plan, Arc::new(record.clone()))));
+        Ok(())
+    }
+
+    fn last_commit(&mut self, worker: WorkerId) -> Result<u64, StoreError> {
+        let number = self.statement(|connection| Ok(commit::last_commit(connection, worker)?))?;
+        number.and_then(|number| u64::try_from(number).ok()).ok_or(StoreError::LeaseLost)
+    }
+
+    fn claim(&mut self, claim: &Claim) -> Result<Vec<ClaimedRun>, StoreError> {
+        let Self { connection, plans, address, .. } = self;
+        connection
+            .in_transaction(|connection| claim::claim(connection, claim, plans))
+            .map_err(|error| error::of_transaction(address, error))
+    }
+
+    fn renew(&mut self, worker: &NewWorker) -> Result<Renewal, StoreError> {
+        let is_held = self.keep_session_lock(worker.id);
+        let trusts_locks = self.trust.stands();
+        self.statement(|connection| lease::renew(connection, worker, is_held, trusts_locks))
+    }
+
+    fn bury(&mut self, dead: &[WorkerId]) -> Result<u64, StoreError> {
+        let trusts_locks = self.trust.stands();
+        self.transaction(|connection| lease::bury(connection, dead, trusts_locks))
+    }
+
+    fn release(&mut self, worker: WorkerId) -> Result<(), StoreError> {
+        self.transaction(|connection| lease::release(connection, worker))?;
+        if let Some(lock) = self.session_lock.take_if(|lock| lock.worker() == worker) {
+            self.n_statements_before += lock.n_statements();
+        }
+        Ok(())
+    }
+
+    fn unpark(&mut self, workflows: &[WorkflowName]) -> Result<u64, StoreError> {
+        self.commit_statement(|connection| Ok(claim::unpark(connection, workflows)?))
+    }
+
+    fn run(&mut self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
+        self.statement(|connection| query::run(connection, id))
+    }
+
+    fn runs(&mut self, query: &RunQuery) -> Result<Vec<RunRecord>, StoreError> {
+        self.statement(|connection| query::runs(connection, query))
+    }
+
+    fn facts(&mut self, run: RunId) -> Result<Vec<FactRecord>, StoreError> {
+        self.statement(|connection| query::facts(connection, &[run]))
+    }
+
+    fn reader(&self) -> Result<Box<dyn Backend>, StoreError> {
+        Ok(Box::new(Self::open(self.address.clone(), self.durability)?))
+    }
+
+    fn reconnect(&mut self) -> Result<(), StoreError> {
+        let connection = open_session(&self.address, self.durability)?;
+        self.n_statements_before += self.connection.n_statements();
+        self.connection = connection;
+        // Whatever was in doubt when the connection broke may not be there.
+        self.plans.clear();
+        self.trust.reconnected();
+        if let Some(lock) = &self.session_lock {
+            self.keep_session_lock(lock.worker());
+        }
+        Ok(())
+    }
+
+    fn n_statements(&self) -> u64 {
+        let of_lock = self.session_lock.as_ref().map_or(0, SessionLock::n_statements);
+        self.n_statements_before + self.connection.n_statements() + of_lock
+    }
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres")
+            .field("address", &self.address)
+            .field("durability", &self.durability)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Words for people, without the one character that Postgres does not store.
+fn storable(text: &str) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text.to_owned() }
+}

@@ -36,10 +36,10 @@ pub(super) const PLANS: &str = "
 )";
 
 /// The plans of a batch that are not known to be stored, each once.
-pub(super) fn unknown_plans<'a>(
-    batch: &'a Batch,
+pub(super) fn unknown_plans(
+    batch: &Batch,
     is_known: impl Fn(&Fingerprint) -> bool,
-) -> Vec<(Fingerprint, &'a PlanRecord)> {
+) -> Vec<(Fingerprint, &PlanRecord)> {
     let mut seen = HashSet::new();
     let plans = batch.plans.iter().filter(|(plan, _)| !is_known(plan) && seen.insert(*plan));
     plans.map(|(plan, record)| (*plan, record)).collect()
