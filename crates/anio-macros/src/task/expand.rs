@@ -1,0 +1,309 @@
+//! From a checked task to code. Cannot fail.
+//!
+//! The function is kept, and beside it stand
+//!
+//! ```text
+//!   type load = Declared<Tag, R>                         how the task is named in types
+//!   struct Tag                                           a marker, made for this task
+//!   impl Tag<R> for Tag { NODE, definition, codec }      R is what the function returns
+//! ```
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{Ident, Type};
+
+use crate::task::check::{Access, Argument, Dependency, Edge, Kind, Target, Task};
+use crate::task::parse::{Backoff, BackoffKind, Options};
+
+/// The function and its task.
+pub(crate) fn task(task: &Task) -> TokenStream {
+    let nodes = task.dependencies.iter().filter_map(|dependency| match &dependency.target {
+        Target::Path(path) => Some(quote!(<#path as ::anio::__private::TaskType>::NODE)),
+        Target::Name(_) => None,
+    });
+    let names = task.dependencies.iter().filter_map(|dependency| match &dependency.target {
+        Target::Path(_) => None,
+        Target::Name(name) => Some(quote!(::anio::__private::Name::new(#name))),
+    });
+    around(task, &quote!(&[#(#nodes),*]), &quote!(&[#(#names),*]), &definition(task))
+}
+
+/// What stands in for a task that has errors, so that what names it has none.
+pub(crate) fn stand_in(task: &Task) -> TokenStream {
+    around(task, &quote!(&[]), &quote!(&[]), &quote!(::core::unreachable!()))
+}
+
+fn around(task: &Task, nodes: &TokenStream, names: &TokenStream, definition: &TokenStream) -> TokenStream {
+    let Task { function, name, result, .. } = task;
+    let (vis, ident) = (&function.vis, task.ident());
+    let tag = format_ident!("__anio_{}", ident, span = ident.span());
+    let shape = if task.is_mapped() { quote!(Many) } else { quote!(One) };
+    let doc = format!("The task `{name}`, named in types.");
+    let (start, _) = ends(result);
+    let ok = ok(result);
+    // The only place that demands that the output serialises; told under the function's return type.
+    let codec = quote_spanned! {start=>
+        ::anio::__private::Codec::<#ok>::new((&&::anio::__private::Probe::<#ok>::NEW).cloner())
+    };
+    quote! {
+        #function
+
+        #[doc = #doc]
+        #[allow(non_camel_case_types, dead_code, private_interfaces, unreachable_pub)]
+        #vis type #ident = ::anio::__private::Declared<#tag, #result>;
+
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, dead_code, missing_debug_implementations, unreachable_pub)]
+        #vis struct #tag {}
+
+        #[allow(private_interfaces, unused_imports, unused_qualifications, clippy::all, clippy::pedantic)]
+        impl ::anio::__private::Tag<#result> for #tag {
+            type Shape = ::anio::__private::#shape;
+
+            const NODE: &'static ::anio::__private::Node = &::anio::__private::Node {
+                name: ::anio::__private::Name::new(#name),
+                path: ::core::concat!(
+                    ::core::module_path!(), "::", ::core::stringify!(#ident),
+                    " (", ::core::file!(), ":", ::core::line!(), ")"
+                ),
+                definition: <Self as ::anio::__private::Tag<#result>>::definition,
+                tasks: #nodes,
+                names: #names,
+            };
+
+            fn definition() -> ::anio::__private::TaskDefinition {
+                #definition
+            }
+
+            fn codec() -> ::anio::__private::Codec<#ok> {
+                use ::anio::__private::{ViaClone as _, ViaJson as _};
+                #codec
+            }
+        }
+    }
+}
+
+fn definition(task: &Task) -> TokenStream {
+    let Task { name, result, source_hash, .. } = task;
+    let ok = ok(result);
+    let dependencies = task.dependencies.iter().map(dependency);
+    let options = options(&task.options, task.function.sig.asyncness.is_some());
+    let uses_context = task.has(|kind| matches!(kind, Kind::Context { .. }));
+    let check_input = task.arguments.iter().find_map(|argument| match &argument.kind {
+        Kind::Input { inner, .. } => Some(quote!(::core::option::Option::Some(::anio::__private::check_input::<#inner>))),
+        _ => None,
+    });
+    let check_input = check_input.unwrap_or_else(|| quote!(::core::option::Option::None));
+    let body = body(task);
+    quote! {
+        use ::anio::__private::{ViaBox as _, ViaClone as _, ViaInto as _, ViaJson as _, ViaNothing as _};
+        ::anio::__private::TaskDefinition {
+            dependencies: ::anio::__private::Vec::from([#(#dependencies),*]),
+            options: #options,
+            output_type: ::anio::__private::type_name::<#ok>(),
+            uses_context: #uses_context,
+            gather: <Self::Shape as ::anio::__private::Shape>::gather::<Self, #result>(),
+            check_input: #check_input,
+            body_hash: #source_hash,
+            ..::anio::__private::TaskDefinition::new(#name, #body)
+        }
+    }
+}
+
+fn dependency(dependency: &Dependency) -> TokenStream {
+    let (task, edge) = match &dependency.target {
+        Target::Name(name) => (quote!(#name), quote!(Order)),
+        Target::Path(path) => {
+            let edge = match dependency.edge {
+                Edge::Order => quote!(Order),
+                Edge::Value => quote!(Value),
+                Edge::Each => quote!(Each(::anio::__private::count::<#path>)),
+            };
+            (quote!(<#path as ::anio::__private::TaskType>::NAME), edge)
+        }
+    };
+    quote! {
+        ::anio::__private::Dependency {
+            task: ::core::convert::Into::into(#task),
+            edge: ::anio::__private::Edge::#edge,
+        }
+    }
+}
+
+fn options(options: &Options, is_async: bool) -> TokenStream {
+    let lane = match (is_async, options.blocking) {
+        (true, _) => quote!(Async),
+        (false, None) => quote!(Cpu),
+        (false, Some(_)) => quote!(Blocking),
+    };
+    let retry = options.retry.as_ref().map(|retry| {
+        let attempts = retry.attempts;
+        let backoff = backoff(&retry.backoff);
+        let jitter = if retry.jitter { quote!(Full) } else { quote!(None) };
+        quote! {
+            .retry(
+                ::anio::__private::RetryPolicy::attempts(#attempts)
+                    .with_backoff(#backoff)
+                    .with_jitter(::anio::__private::Jitter::#jitter)
+            )
+        }
+    });
+    let timeout = options.timeout.map(duration).map(|timeout| quote!(.timeout(#timeout)));
+    let priority = options.priority.map(|priority| quote!(.priority(#priority)));
+    let concurrency = options.concurrency.map(|concurrency| quote!(.concurrency(#concurrency)));
+    quote! {
+        ::anio::__private::TaskOptions::new()
+            .lane(::anio::__private::Lane::#lane) #retry #timeout #priority #concurrency
+    }
+}
+
+fn backoff(backoff: &Backoff) -> TokenStream {
+    let first = duration(backoff.first);
+    let kind = match backoff.kind {
+        BackoffKind::Fixed => quote!(fixed),
+        BackoffKind::Linear => quote!(linear),
+        BackoffKind::Exponential => quote!(exponential),
+    };
+    let max = backoff.max.map(duration).map(|max| quote!(.max(#max)));
+    quote!(::anio::__private::Backoff::#kind(#first)#max)
+}
+
+fn duration(duration: std::time::Duration) -> TokenStream {
+    let ms = u64::try_from(duration.as_millis()).expect("a duration of at most 365 days fits");
+    quote!(::anio::__private::Duration::from_millis(#ms))
+}
+
+/// The closure that reads the arguments, calls the function and stores what it returned.
+fn body(task: &Task) -> TokenStream {
+    let (ident, result) = (task.ident(), &task.result);
+    let (call, context) = (local("call"), local("context"));
+    let names: Vec<_> = (0..task.arguments.len()).map(|i| local(&format!("argument_{i}"))).collect();
+    let arguments = task.arguments.iter().zip(&names).map(|(argument, name)| self::argument(task, argument, name));
+    let uses_context = task.has(|kind| matches!(kind, Kind::Context { .. }));
+    let (take, writes) = if uses_context {
+        (quote!(let mut #context = #call.take_context();), quote!(#context.into_writes()))
+    } else {
+        (quote!(), quote!(::core::default::Default::default()))
+    };
+    let wait = task.function.sig.asyncness.map(|word| quote_spanned!(word.span=> .await));
+    let (start, _) = ends(result);
+    let convert = quote_spanned! {start=>
+        (&&&::anio::__private::Probe::<::anio::__private::ErrOf<#result>>::NEW).convert
+    };
+    quote! {
+        ::anio::__private::body(|#call: ::anio::__private::TaskCall| async move {
+            #[allow(unused_mut)]
+            #take
+            #(#arguments)*
+            match <#result as ::anio::__private::ResultType>::into_result(#ident(#(#names),*)#wait) {
+                ::core::result::Result::Ok(value) => ::anio::__private::finish::<Self, #result>(&#call, value, #writes),
+                ::core::result::Result::Err(error) => ::core::result::Result::Err(#convert(error)),
+            }
+        })
+    }
+}
+
+/// Binds one argument to a name, in such a way that a mismatch is shown under the parameter's type.
+fn argument(task: &Task, argument: &Argument, name: &Ident) -> TokenStream {
+    let Argument { kind, ty } = argument;
+    let (start, end) = ends(ty);
+    let (call, context) = (local("call"), local("context"));
+    let held = Ident::new("held", Span::mixed_site().located_at(start));
+    let value = Ident::new("value", end);
+    let inner = format_ident!("{name}_inner", span = Span::mixed_site());
+    let held_as = |expression: TokenStream| quote!(let #held = ::anio::__private::Held { value: #expression };);
+    match kind {
+        Kind::Output { position, access } => {
+            let path = path(task, *position);
+            let dependency = quote!(<#path as ::anio::__private::TaskType>::Output);
+            match access {
+                Access::Copy => quote_spanned! {start=>
+                    let #held = ::anio::__private::Held::<#dependency> {
+                        value: ::anio::__private::copied::<#path>(&#call, #position)?
+                    };
+                    let #name: #ty = #held.#value;
+                },
+                Access::Shared => quote_spanned! {start=>
+                    let #inner = ::anio::__private::shared::<#path>(&#call, #position)?;
+                    let #held = ::anio::__private::Held::<&#dependency> { value: &*#inner };
+                    let #name: #ty = #held.#value;
+                },
+            }
+        }
+        Kind::Each { position, access } => {
+            let path = path(task, *position);
+            let element = match access {
+                Access::Shared => quote!(&*#inner),
+                Access::Copy => quote_spanned! {start=>
+                    ::anio::__private::each::<::anio::__private::ItemOf<#path>>(
+                        &#call,
+                        &*#inner,
+                        (&&::anio::__private::Probe::<::anio::__private::ItemOf<#path>>::NEW).cloner(),
+                    )?
+                },
+            };
+            let held_each = held_as(quote!(::anio::__private::Each(#element)));
+            quote_spanned! {start=>
+                let #inner = ::anio::__private::element::<#path>(&#call, #position)?;
+                #held_each
+                let #name: #ty = #held.#value;
+            }
+        }
+        Kind::Input { inner: input, access } => {
+            let read = match access {
+                Access::Copy => quote_spanned! {start=>
+                    ::anio::__private::input_copied::<#input>(
+                        &#call, (&&::anio::__private::Probe::<#input>::NEW).cloner()
+                    )?
+                },
+                Access::Shared => quote_spanned!(start=> ::anio::__private::input_shared::<#input>(&#call)?),
+            };
+            let given = if *access == Access::Copy { quote!(#inner) } else { quote!(&*#inner) };
+            let held_input = held_as(quote!(::anio::__private::Input(#given)));
+            quote! {
+                let #inner = #read;
+                #held_input
+                let #name: #ty = #held.#value;
+            }
+        }
+        Kind::State { inner: state } => {
+            let read = quote_spanned!(start=> #call.state::<#state>()?);
+            let held_state = held_as(quote!(::anio::__private::State(#read)));
+            quote!(#held_state let #name: #ty = #held.#value;)
+        }
+        Kind::Context { mutable: true } => quote_spanned!(start=> let #name: #ty = &mut #context;),
+        Kind::Context { mutable: false } => quote_spanned!(start=> let #name: #ty = &#context;),
+        Kind::Handle { access: Access::Copy } => {
+            quote_spanned!(start=> let #name: #ty = ::core::clone::Clone::clone(#call.handle());)
+        }
+        Kind::Handle { access: Access::Shared } => quote_spanned!(start=> let #name: #ty = #call.handle();),
+    }
+}
+
+/// The path of the dependency at this position.
+fn path(task: &Task, position: usize) -> TokenStream {
+    match &task.dependencies[position].target {
+        Target::Path(path) => path.to_token_stream(),
+        Target::Name(_) => unreachable!("a parameter is given a dependency by path"),
+    }
+}
+
+/// `OkOf<R>`, from the first token of the type to its last.
+fn ok(result: &Type) -> TokenStream {
+    let (start, end) = ends(result);
+    let open = quote_spanned!(start=> ::anio::__private::OkOf<);
+    let close = quote_spanned!(end=> >);
+    quote!(#open #result #close)
+}
+
+/// A name that no name of the user's can meet.
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}
+
+/// The first and the last place of a type.
+fn ends(ty: &Type) -> (Span, Span) {
+    let mut spans = ty.to_token_stream().into_iter().map(|token| token.span());
+    let start = spans.next().unwrap_or_else(Span::call_site);
+    (start, spans.last().unwrap_or(start))
+}

@@ -1,0 +1,146 @@
+//! Whether the tasks of a module make a graph.
+
+use quote::ToTokens;
+use syn::{Item, ItemMod};
+
+use crate::errors::Errors;
+use crate::names::suggestion;
+use crate::task::check::{self, Dependency, Module, Scope, Sibling, Target, Task};
+use crate::workflow::parse::{ModuleItem, ParsedModule};
+
+/// A module that has been checked.
+pub(crate) struct Workflow {
+    pub(crate) module: ItemMod,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) others: Vec<Item>,
+}
+
+/// Checks a module and its tasks.
+pub(crate) fn module(parsed: ParsedModule, errors: &mut Errors) -> Workflow {
+    let ParsedModule { module, name, description, items, imports } = parsed;
+    let (mut tasks, mut others) = (Vec::new(), Vec::new());
+    for item in items {
+        match item {
+            ModuleItem::Task(task) => tasks.push(*task),
+            ModuleItem::Other(item) => others.push(*item),
+        }
+    }
+    let siblings = tasks.iter().map(|task| Sibling {
+        ident: syn::ext::IdentExt::unraw(&task.function.sig.ident).to_string(),
+        name: task.name.clone(),
+    });
+    let scope = Module { tasks: siblings.collect(), imports };
+    let tasks: Vec<_> = tasks.into_iter().map(|task| check::task(task, &Scope::Module(&scope), errors)).collect();
+    if tasks.is_empty() {
+        errors.at(&module.ident, "this workflow has no tasks; mark its functions with `#[task]`");
+    }
+    check_reserved(&tasks, &others, errors);
+    check_names(&tasks, errors);
+    check_texts(&tasks, errors);
+    check_cycles(&tasks, errors);
+    Workflow { module, name, description, tasks, others }
+}
+
+fn check_reserved(tasks: &[Task], others: &[Item], errors: &mut Errors) {
+    const MESSAGE: &str = "`#[workflow]` makes a function of the name `workflow` here; give this one another name";
+    let others = others.iter().filter_map(|item| match item {
+        Item::Fn(function) => Some(&function.sig.ident),
+        _ => None,
+    });
+    for ident in tasks.iter().map(Task::ident).chain(others).filter(|ident| *ident == "workflow") {
+        errors.at(ident, MESSAGE);
+    }
+}
+
+fn check_names(tasks: &[Task], errors: &mut Errors) {
+    for (i, task) in tasks.iter().enumerate() {
+        let Some(first) = tasks[..i].iter().find(|other| other.name == task.name) else { continue };
+        let message = if first.ident() == task.ident() {
+            format!("the task `{}` is defined twice; give one of the functions another name", task.name)
+        } else {
+            format!(
+                "the tasks `{}` and `{}` both have the name {:?}; give one of them another",
+                first.ident(),
+                task.ident(),
+                task.name
+            )
+        };
+        errors.at_span(task.name_span, message);
+    }
+}
+
+/// Names in quotes are tasks of this module, unless tasks come in from elsewhere by path; then rustc
+/// judges, by constant evaluation.
+fn check_texts(tasks: &[Task], errors: &mut Errors) {
+    if has_tasks_from_elsewhere(tasks) {
+        return;
+    }
+    for dependency in tasks.iter().flat_map(|task| &task.dependencies) {
+        let (Target::Name(name), None) = (&dependency.target, dependency.sibling) else { continue };
+        let near = suggestion(&name.value(), tasks.iter().map(|task| task.name.as_str()));
+        errors.at(name, format!("no task of this workflow has the name {:?}{near}", name.value()));
+    }
+}
+
+/// Whether a task depends on one outside of the module.
+pub(crate) fn has_tasks_from_elsewhere(tasks: &[Task]) -> bool {
+    let outside = |dependency: &Dependency| {
+        dependency.sibling.is_none() && matches!(dependency.target, Target::Path(_))
+    };
+    tasks.iter().flat_map(|task| &task.dependencies).any(outside)
+}
+
+/// Tells each circle of tasks that wait for one another, at the dependency that a user would look at
+/// first: the one that leads back to the task that is defined first.
+fn check_cycles(tasks: &[Task], errors: &mut Errors) {
+    let mut walk = Walk { tasks, state: vec![State::New; tasks.len()], path: Vec::new(), cycles: Vec::new() };
+    for task in 0..tasks.len() {
+        walk.visit(task);
+    }
+    for cycle in walk.cycles {
+        // The walk goes from a task to what it waits for; the message goes the way the data flows.
+        let first = cycle[0];
+        let names = cycle.iter().rev().map(|&task| tasks[task].name.as_str());
+        let path = std::iter::once(tasks[first].name.as_str()).chain(names).collect::<Vec<_>>().join(" -> ");
+        let next = *cycle.get(1).unwrap_or(&first);
+        let place = tasks[first].dependencies.iter().find(|dependency| dependency.sibling == Some(next));
+        let place = place.map_or_else(|| tasks[first].ident().to_token_stream(), Dependency::tokens);
+        errors.at(place, format!("the tasks wait for one another: {path}"));
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    Open,
+    Done,
+}
+
+struct Walk<'a> {
+    tasks: &'a [Task],
+    state: Vec<State>,
+    path: Vec<usize>,
+    cycles: Vec<Vec<usize>>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, task: usize) {
+        match self.state[task] {
+            State::Done => return,
+            State::Open => {
+                let start = self.path.iter().position(|&other| other == task).unwrap_or_default();
+                self.cycles.push(self.path[start..].to_vec());
+                return;
+            }
+            State::New => self.state[task] = State::Open,
+        }
+        self.path.push(task);
+        for dependency in self.tasks[task].dependencies.iter().filter_map(|dependency| dependency.sibling) {
+            self.visit(dependency);
+        }
+        self.path.pop();
+        self.state[task] = State::Done;
+    }
+}

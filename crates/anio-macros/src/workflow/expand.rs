@@ -1,0 +1,69 @@
+//! From a checked module to code. Cannot fail.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::Item;
+
+use crate::listed::checks as expand_checks;
+use crate::task::check::Task;
+use crate::task::expand;
+use crate::workflow::check::{Workflow, has_tasks_from_elsewhere};
+
+/// The module with its tasks, its workflow and the workflow's entry in the program's register.
+pub(crate) fn workflow(workflow: Workflow) -> TokenStream {
+    let Workflow { name, description, tasks, .. } = &workflow;
+    let nodes: Vec<_> = tasks.iter().map(Task::ident).map(|ident| quote!(<#ident as ::anio::__private::TaskType>::NODE)).collect();
+    let checks = has_tasks_from_elsewhere(tasks).then(|| {
+        let places = tasks.iter().map(|task| task.name_span);
+        let checks = expand_checks(places, quote!(::anio::__private::check_rest));
+        quote! {
+            const _: () = {
+                const TASKS: &[&::anio::__private::Node] = &[#(#nodes),*];
+                #checks
+            };
+        }
+    });
+    let expanded: Vec<_> = tasks.iter().map(expand::task).collect();
+    let doc = format!("The workflow `{name}`, built once.");
+    let function = quote! {
+        #[doc = #doc]
+        #[allow(unreachable_pub, dead_code)]
+        pub fn workflow() -> ::anio::__private::Workflow {
+            static WORKFLOW: ::anio::__private::OnceLock<::anio::__private::Workflow> =
+                ::anio::__private::OnceLock::new();
+            ::core::clone::Clone::clone(
+                WORKFLOW.get_or_init(|| ::anio::__private::build(#name, #description, &[#(#nodes),*])),
+            )
+        }
+
+        ::anio::__private::inventory::submit! {
+            ::anio::__private::Registered { name: #name, workflow }
+        }
+
+        #checks
+    };
+    module(workflow, &expanded, function)
+}
+
+/// What stands in for a module that has errors, so that what names it has none.
+pub(crate) fn stand_in(workflow: Workflow) -> TokenStream {
+    let tasks = &workflow.tasks;
+    let first = |(i, task): &(usize, &Task)| !tasks[..*i].iter().any(|other| other.ident() == task.ident());
+    let expanded: Vec<_> = tasks.iter().enumerate().filter(first).map(|(_, task)| expand::stand_in(task)).collect();
+    let function = quote! {
+        #[allow(unreachable_pub, dead_code)]
+        pub fn workflow() -> ::anio::__private::Workflow {
+            ::core::unreachable!()
+        }
+    };
+    module(workflow, &expanded, function)
+}
+
+fn module(workflow: Workflow, tasks: &[TokenStream], function: TokenStream) -> TokenStream {
+    let Workflow { mut module, others, .. } = workflow;
+    let items = others.into_iter().chain(tasks.iter().cloned().chain([function]).map(Item::Verbatim)).collect();
+    if let Some((_, content)) = &mut module.content {
+        *content = items;
+    }
+    quote!(#module)
+}

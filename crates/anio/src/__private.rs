@@ -1,0 +1,57 @@
+//! What the output of the macros refers to. Not for people: it changes without notice.
+
+mod arguments;
+mod node;
+mod probe;
+
+pub use std::any::type_name;
+pub use std::sync::OnceLock;
+pub use std::time::Duration;
+pub use std::vec::Vec;
+
+pub use anio_core::output::Gather;
+pub use anio_core::task::{Dependency, Edge, TaskCall, TaskDefinition};
+pub use anio_core::{Backoff, Context, Jitter, Lane, RetryPolicy, TaskError, TaskHandle, TaskOptions, Workflow};
+pub use inventory;
+
+pub use self::arguments::{
+    Element, Held, ItemOf, List, body, check_input, copied, count, each, element, finish, input_copied, input_shared, shared,
+};
+pub use self::node::{Closure, Name, Node, check_rest, check_task, closure};
+pub use self::probe::{Probe, ViaBox, ViaClone, ViaInto, ViaJson, ViaNothing};
+pub use crate::extract::{Each, Input, State};
+pub use crate::task_type::{Codec, Declared, Many, One, ResultType, Shape, Tag, TaskType};
+
+/// The value of a task's result.
+pub type OkOf<R> = <R as ResultType>::Ok;
+/// The error of a task's result.
+pub type ErrOf<R> = <R as ResultType>::Err;
+
+/// A workflow that is linked into the program; the engine finds them all at start.
+#[derive(Clone, Copy, Debug)]
+pub struct Registered {
+    /// Its name.
+    pub name: &'static str,
+    /// Builds it, once.
+    pub workflow: fn() -> Workflow,
+}
+
+inventory::collect!(Registered);
+
+/// All workflows that are linked into the program.
+pub(crate) fn registered() -> impl Iterator<Item = Workflow> {
+    inventory::iter::<Registered>().map(|registered| (registered.workflow)())
+}
+
+/// Builds the workflow of these tasks and of all that they depend on by path.
+///
+/// # Panics
+/// When the graph is wrong, which the macros find before the program is built.
+pub fn build(name: &str, description: &str, tasks: &[&'static Node]) -> Workflow {
+    let builder = Workflow::builder(name).description(description);
+    let definitions = node::definitions(tasks);
+    match definitions.into_iter().fold(builder, |builder, task| builder.define(task)).build() {
+        Ok(workflow) => workflow,
+        Err(errors) => panic!("workflow {name:?}: {errors}"),
+    }
+}

@@ -1,0 +1,204 @@
+//! How a body gets its arguments and hands back its value.
+
+use std::fmt;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use anio_core::context::Writes;
+use anio_core::error::OutputError;
+use anio_core::task::{Task, TaskCall};
+use anio_core::{Output, TaskError, TaskReturn};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::task_type::{ResultType, Tag, TaskType};
+
+struct Body<F>(F);
+
+type BoxedReturn<'a> = Pin<Box<dyn Future<Output = Result<TaskReturn, TaskError>> + Send + 'a>>;
+
+// The signature is what `async_trait` makes of `Task::run`; by hand, the future is boxed as it is.
+impl<F, Fut> Task for Body<F>
+where
+    F: Fn(TaskCall) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<TaskReturn, TaskError>> + Send + 'static,
+{
+    fn run<'task, 'future>(&'task self, call: TaskCall) -> BoxedReturn<'future>
+    where
+        'task: 'future,
+        Self: 'future,
+    {
+        Box::pin((self.0)(call))
+    }
+}
+
+/// The body of a task.
+pub fn body<F, Fut>(body: F) -> Arc<dyn Task>
+where
+    F: Fn(TaskCall) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<TaskReturn, TaskError>> + Send + 'static,
+{
+    Arc::new(Body(body))
+}
+
+/// Serialises what the function returned.
+///
+/// # Errors
+/// [`TaskError::Data`] when it does not serialise.
+pub fn finish<M: Tag<R>, R: ResultType>(call: &TaskCall, value: R::Ok, writes: Writes) -> Result<TaskReturn, TaskError> {
+    (M::codec().write)(call.handle(), value, writes)
+}
+
+/// A value under a name of two tokens, so that a mismatch is shown under the whole of a type.
+#[derive(Debug)]
+pub struct Held<T> {
+    /// The value.
+    pub value: T,
+}
+
+/// The output of a dependency, shared.
+///
+/// # Errors
+/// [`TaskError::Data`] when it does not read.
+pub fn shared<D: TaskType>(call: &TaskCall, position: usize) -> Result<Arc<D::Output>, TaskError> {
+    call.argument_with(position, |argument| D::read(&argument.value))
+}
+
+/// The output of a dependency, copied.
+///
+/// # Errors
+/// [`TaskError::Data`] when it does not read.
+pub fn copied<D: TaskType>(call: &TaskCall, position: usize) -> Result<D::Output, TaskError> {
+    call.argument_with(position, |argument| D::copy(&argument.value))
+}
+
+/// A list that a task can be mapped over.
+#[diagnostic::on_unimplemented(
+    message = "`Each` maps over a list, and this task returns `{Self}`",
+    label = "not over a `Vec`",
+    note = "let the task return a `Vec`, or take its output whole, as `T` or `&T`"
+)]
+pub trait List: 'static {
+    /// What is in it.
+    type Item: 'static;
+
+    /// All of it.
+    fn items(&self) -> &[Self::Item];
+}
+
+impl<T: 'static> List for Vec<T> {
+    type Item = T;
+
+    fn items(&self) -> &[T] {
+        self
+    }
+}
+
+/// What is in the list that a task returns.
+pub type ItemOf<D> = <<D as TaskType>::Output as List>::Item;
+
+/// One element of a list, shared with the list.
+pub struct Element<L> {
+    list: Arc<L>,
+    index: usize,
+}
+
+impl<L: List> Deref for Element<L> {
+    type Target = L::Item;
+
+    fn deref(&self) -> &L::Item {
+        &self.list.items()[self.index]
+    }
+}
+
+impl<L> fmt::Debug for Element<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<element {}>", self.index)
+    }
+}
+
+/// How many elements there are to map over.
+///
+/// # Errors
+/// [`OutputError::Parse`] when the output does not read as the list.
+pub fn count<D: TaskType>(output: &Output) -> Result<usize, OutputError>
+where
+    D::Output: List,
+{
+    Ok(D::read(output)?.items().len())
+}
+
+/// The element that this task run is for, shared.
+///
+/// # Errors
+/// [`TaskError::Data`] when the list does not read; [`TaskError::DependencyNotSatisfied`] when it has no
+/// such element.
+pub fn element<D: TaskType>(call: &TaskCall, position: usize) -> Result<Element<D::Output>, TaskError>
+where
+    D::Output: List,
+{
+    let (list, index) =
+        call.argument_with(position, |argument| Ok((D::read(&argument.value)?, argument.element)))?;
+    let index = index.map(|index| index as usize).filter(|index| *index < list.items().len());
+    let index = index.ok_or_else(|| TaskError::DependencyNotSatisfied {
+        dependency: D::NAME.to_owned(),
+        task_id: call.handle().task().to_string(),
+    })?;
+    Ok(Element { list, index })
+}
+
+/// A copy of an element: a clone, or by way of JSON.
+///
+/// # Errors
+/// [`TaskError::Data`] when it does not pass through JSON.
+pub fn each<T: Serialize + DeserializeOwned>(
+    call: &TaskCall,
+    element: &T,
+    cloner: Option<fn(&T) -> T>,
+) -> Result<T, TaskError> {
+    if let Some(clone) = cloner {
+        return Ok(clone(element));
+    }
+    let json = serde_json::to_string(element);
+    json.and_then(|json| serde_json::from_str(&json)).map_err(|error| {
+        let (task, run) = (call.handle().task(), call.handle().run_id());
+        TaskError::Data { message: format!("task {task:?} of run {run} cannot read its element: {error}") }
+    })
+}
+
+/// The run's input, shared.
+///
+/// # Errors
+/// [`TaskError::Data`] when it does not read.
+pub fn input_shared<T>(call: &TaskCall) -> Result<Arc<T>, TaskError>
+where
+    T: DeserializeOwned + Send + Sync + 'static,
+{
+    call.input::<T>()
+}
+
+/// The run's input, copied.
+///
+/// # Errors
+/// [`TaskError::Data`] when it does not read.
+pub fn input_copied<T>(call: &TaskCall, cloner: Option<fn(&T) -> T>) -> Result<T, TaskError>
+where
+    T: DeserializeOwned + Send + Sync + 'static,
+{
+    match cloner {
+        Some(clone) => Ok(clone(&*call.input::<T>()?)),
+        None => call.input_with(Output::parse),
+    }
+}
+
+/// Whether an input reads as a `T`.
+///
+/// # Errors
+/// [`OutputError::Parse`] when it does not.
+pub fn check_input<T>(input: &Output) -> Result<(), OutputError>
+where
+    T: DeserializeOwned + Send + Sync + 'static,
+{
+    input.get::<T>().map(drop)
+}
