@@ -296,6 +296,31 @@ impl TaskCall {
         self.read(self.arguments.get(position).and_then(Option::as_ref), "(by position)")
     }
 
+    /// Reads the run's input by a function of one's own.
+    ///
+    /// # Errors
+    /// [`TaskError::Data`] when the function fails.
+    pub fn input_with<R>(&self, read: impl FnOnce(&Output) -> Result<R, OutputError>) -> Result<R, TaskError> {
+        read(&self.input).map_err(|error| self.data_error("the run's input", &error))
+    }
+
+    /// Reads the argument at this position by a function of one's own.
+    ///
+    /// # Errors
+    /// [`TaskError::DependencyNotSatisfied`] when no data came from there; [`TaskError::Data`] when the
+    /// function fails.
+    pub fn argument_with<R>(
+        &self,
+        position: usize,
+        read: impl FnOnce(&Argument) -> Result<R, OutputError>,
+    ) -> Result<R, TaskError> {
+        let argument = self.arguments.get(position).and_then(Option::as_ref).ok_or_else(|| {
+            let (dependency, task_id) = ("(by position)".to_owned(), self.handle.task().to_string());
+            TaskError::DependencyNotSatisfied { dependency, task_id }
+        })?;
+        read(argument).map_err(|error| self.data_error(&format!("the output of {:?}", argument.task), &error))
+    }
+
     /// The element that this task run of a mapped task is for.
     ///
     /// # Errors
