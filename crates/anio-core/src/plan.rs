@@ -1,12 +1,12 @@
 //! A workflow as flat arrays: what runs, and what a run is pinned to.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 
 use petgraph::Direction;
-use petgraph::algo::toposort;
-use petgraph::graph::DiGraph;
+use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
@@ -65,7 +65,6 @@ impl Plan {
             dependants[first..].sort_unstable();
         }
         starts.push(dependants.len() as u32);
-        let topological = toposort(graph, None).expect("a built workflow has no cycle");
         let record = PlanRecord::of(&workflow, graph);
         let tasks = names
             .into_iter()
@@ -86,7 +85,7 @@ impl Plan {
             by_name,
             starts,
             dependants,
-            topological: topological.into_iter().map(|node| node.index() as u32).collect(),
+            topological: topological(graph),
             fingerprint: record.fingerprint(),
             record,
         }
@@ -158,6 +157,29 @@ impl Plan {
     pub fn record(&self) -> &PlanRecord {
         &self.record
     }
+}
+
+/// A topological order in which tasks that do not wait for each other stand as they were defined.
+///
+/// (Kahn's algorithm with a heap; `petgraph::algo::toposort` gives the finishing order of a depth-first
+/// walk, which puts what was defined last first.)
+fn topological(graph: &DiGraph<TaskDefinition, Edge>) -> Vec<u32> {
+    let mut missing: Vec<usize> =
+        graph.node_indices().map(|node| graph.edges_directed(node, Direction::Incoming).count()).collect();
+    let roots = (0..missing.len()).filter(|&task| missing[task] == 0);
+    let mut open: BinaryHeap<_> = roots.map(|task| Reverse(NodeIndex::new(task))).collect();
+    let mut order = Vec::with_capacity(missing.len());
+    while let Some(Reverse(node)) = open.pop() {
+        order.push(node.index() as u32);
+        for dependant in graph.neighbors_directed(node, Direction::Outgoing) {
+            missing[dependant.index()] -= 1;
+            if missing[dependant.index()] == 0 {
+                open.push(Reverse(dependant));
+            }
+        }
+    }
+    assert!(order.len() == missing.len(), "a built workflow has no cycle");
+    order
 }
 
 /// A hash of all that a run relies on: task names, edges, types of outputs. (XXH3, 128 bits.)

@@ -6,7 +6,7 @@ use anio_core::error::TaskFailure;
 use anio_core::run::{Fact, FactKind, RunState};
 use anio_core::{RunId, Workflow};
 use anio_store::record::{ClaimedRun, FactRecord};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
@@ -20,6 +20,8 @@ pub(crate) struct LiveRun {
     pub(crate) cancellation: CancellationToken,
     pub(crate) span: Span,
     pub(crate) watchers: Vec<oneshot::Sender<Option<Finished>>>,
+    /// Changes when facts are durable; made when somebody follows the run.
+    pub(crate) progress: Option<watch::Sender<u64>>,
     /// Whether it has facts in the batch that is being gathered.
     pub(crate) is_dirty: bool,
 }
@@ -28,7 +30,7 @@ impl LiveRun {
     pub(crate) fn new(state: RunState, workflow: Workflow, cancellation: CancellationToken) -> Self {
         let span =
             tracing::info_span!(parent: None, "run", run_id = %state.id(), workflow = %workflow.name());
-        Self { state, workflow, cancellation, span, watchers: Vec::new(), is_dirty: false }
+        Self { state, workflow, cancellation, span, watchers: Vec::new(), progress: None, is_dirty: false }
     }
 }
 

@@ -8,7 +8,7 @@ use anio_core::run::RunState;
 use anio_core::{Output, RunId, Workflow, WorkflowName};
 use anio_store::Store;
 use anio_store::record::{ClaimedRun, WorkerId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{Config, INBOX_MESSAGES_MAX};
 use crate::error::Error;
@@ -41,6 +41,14 @@ pub(crate) enum Message {
     Watch {
         run: RunId,
         reply: oneshot::Sender<Option<Finished>>,
+    },
+    /// Answer with what changes whenever facts of the run become durable; `None` when it is not held here.
+    Follow {
+        run: RunId,
+        reply: oneshot::Sender<Option<watch::Receiver<u64>>>,
+    },
+    Worker {
+        reply: oneshot::Sender<WorkerId>,
     },
     Find {
         name: String,
@@ -132,6 +140,14 @@ impl Scheduler {
         self.ask(|reply| Message::Find { name: name.to_owned(), reply }).await?
     }
 
+    /// The identity of the lease that this worker holds now; a worker that loses its lease takes another.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn worker(&self) -> Result<WorkerId, Error> {
+        self.ask(|reply| Message::Worker { reply }).await
+    }
+
     /// Waits for a run that this worker holds to end; `None` when it does not hold it.
     ///
     /// # Errors
@@ -141,6 +157,15 @@ impl Scheduler {
     /// Dropping the future loses nothing.
     pub async fn watch(&self, run: RunId) -> Result<Option<Finished>, Error> {
         self.ask(|reply| Message::Watch { run, reply }).await
+    }
+
+    /// What changes whenever facts of a run become durable that this worker holds, and closes when it holds
+    /// it no more; `None` when it does not hold it.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn follow(&self, run: RunId) -> Result<Option<watch::Receiver<u64>>, Error> {
+        self.ask(|reply| Message::Follow { run, reply }).await
     }
 
     /// Stops starting task runs, waits for running ones for at most `grace`, records what they did, and

@@ -16,7 +16,7 @@ use anio_store::Store;
 use anio_store::error::StoreError;
 use anio_store::record::{ClaimedRun, EndRecord, NewRun, ParkRecord, RunStatus};
 use futures::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ABANDON_AFTER, Config, INBOX_MESSAGES_MAX};
@@ -198,6 +198,13 @@ impl Worker {
                 Some(live) => live.watchers.push(reply),
                 None => drop(reply.send(None)),
             },
+            Message::Follow { run, reply } => {
+                let live = self.runs.get_mut(&run);
+                let progress =
+                    live.map(|live| live.progress.get_or_insert_with(|| watch::Sender::new(0)).subscribe());
+                drop(reply.send(progress));
+            }
+            Message::Worker { reply } => drop(reply.send(self.keeper.worker)),
             Message::Find { name, reply } => {
                 let found = self.workflows.get(name.as_str()).cloned().ok_or_else(|| {
                     let names = self.workflows.keys().map(WorkflowName::as_str);
@@ -329,6 +336,9 @@ impl Worker {
             Ok(()) => {
                 let now = self.config.clock.now();
                 for (run, n) in in_flight.durable {
+                    if let Some(progress) = self.runs.get(&run).and_then(|live| live.progress.as_ref()) {
+                        progress.send_replace(n);
+                    }
                     self.apply(run, now, Event::Committed { n });
                 }
                 for Submitted { id, live, reply } in in_flight.submitted {

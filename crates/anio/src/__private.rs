@@ -11,11 +11,14 @@ pub use std::vec::Vec;
 
 pub use anio_core::output::Gather;
 pub use anio_core::task::{Dependency, Edge, TaskCall, TaskDefinition};
-pub use anio_core::{Backoff, Context, Jitter, Lane, RetryPolicy, TaskError, TaskHandle, TaskOptions, Workflow};
+pub use anio_core::{
+    Backoff, Context, Jitter, Lane, RetryPolicy, TaskError, TaskHandle, TaskOptions, Workflow,
+};
 pub use inventory;
 
 pub use self::arguments::{
-    Element, Held, ItemOf, List, body, check_input, copied, count, each, element, finish, input_copied, input_shared, shared,
+    Element, Held, ItemOf, List, body, check_input, copied, count, each, element, finish, input_copied,
+    input_shared, shared,
 };
 pub use self::node::{Closure, Name, Node, check_rest, check_task, closure};
 pub use self::probe::{Probe, ViaBox, ViaClone, ViaInto, ViaJson, ViaNothing};

@@ -1,1 +1,27 @@
-//! anio
+//! Persistent DAG workflows: annotated tasks run in parallel and resume after a crash.
+
+#[doc(hidden)]
+pub mod __private;
+mod engine;
+mod extract;
+mod outcome;
+pub mod prelude;
+mod run_handle;
+mod task_type;
+
+pub use anio_core::*;
+#[cfg(feature = "macros")]
+pub use anio_macros::{task, workflow_macro as workflow};
+
+pub use anio_scheduler::Error;
+pub use anio_store::record::{FactRecord, RunQuery, RunRecord, RunStatus, WorkerId};
+pub use anio_store::{Durability, Store, StoreError};
+
+pub use crate::engine::{Engine, EngineBuilder, Submit};
+pub use crate::extract::{Each, Input, State};
+pub use crate::outcome::{Outcome, TaskSummary};
+pub use crate::run_handle::{RunEvent, RunHandle};
+pub use crate::task_type::TaskType;
+
+/// What the engine's own functions return. (What a task returns is [`prelude::Result`].)
+pub type Result<T, E = Error> = std::result::Result<T, E>;

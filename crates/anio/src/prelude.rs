@@ -3,7 +3,9 @@
 //! It has the attributes `#[task]` and `#[workflow]`. The macro of free functions is called by its path,
 //! `anio::workflow! { .. }`: Rust lets a module import one macro of a name only, be it an attribute or not.
 
-pub use anio_core::{Backoff, Context, Jitter, RetryPolicy, RunId, TaskError, TaskHandle, TaskOptions, Workflow};
+pub use anio_core::{
+    Backoff, Context, Jitter, RetryPolicy, RunId, TaskError, TaskHandle, TaskOptions, Workflow,
+};
 #[cfg(feature = "macros")]
 pub use anio_macros::{task, workflow};
 pub use serde_json::json;

@@ -1,0 +1,310 @@
+//! The engine: what a program opens, submits to and shuts down.
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anio_core::{Context, Output, RunId, Workflow};
+use anio_scheduler::{Config, Scheduler};
+use anio_store::record::{RunQuery, RunRecord, WorkerId};
+use anio_store::{Durability, Store, StoreOptions};
+use futures::future::BoxFuture;
+use serde::Serialize;
+
+use crate::outcome::Outcome;
+use crate::run_handle::RunHandle;
+use crate::{Error, Result};
+
+/// An open engine: a worker with a lease on its database. Cheap to clone.
+///
+/// Opening it takes up the runs that an earlier process left behind: on SQLite at once, on Postgres as soon
+/// as the dead worker's session is seen gone or its lease (15 s by default) has run out.
+///
+/// When the last clone is dropped without [`Engine::shutdown`], what runs is dropped as in a crash, and
+/// resumes at the next start.
+///
+/// ```
+/// use anio::prelude::*;
+///
+/// #[workflow]
+/// mod greeting {
+///     use anio::prelude::*;
+///
+///     #[task]
+///     pub async fn name(input: Input<String>) -> Result<String> {
+///         Ok(input.to_uppercase())
+///     }
+///
+///     #[task]
+///     pub async fn greet(name: &String) -> Result<String> {
+///         Ok(format!("hello {name}"))
+///     }
+/// }
+///
+/// #[tokio::main]
+/// async fn main() -> anio::Result<()> {
+///     let engine = Engine::open("sqlite::memory:").await?;
+///     let outcome = engine.run(greeting::workflow(), "ada".to_owned()).await?;
+///     assert_eq!(outcome.output::<greeting::greet>()?, "hello ADA");
+///     engine.shutdown().await
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Engine {
+    scheduler: Scheduler,
+    shutdown_grace: Duration,
+}
+
+impl Engine {
+    /// Opens an engine with default options on the store of this URL: `sqlite://path`, `sqlite:path`,
+    /// `sqlite::memory:`, a bare path that ends in `.db` or `.sqlite`, `postgres://…` or `postgresql://…`.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store cannot be opened, with the reason; nothing was changed then.
+    /// [`Error::DuplicateWorkflow`] when two workflows of this program have one name.
+    pub async fn open(url: impl AsRef<str>) -> Result<Self> {
+        Self::builder().store(url.as_ref()).start().await
+    }
+
+    /// Begins an engine with options.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    /// Submits a run of a workflow on an input. The run is durable when the returned [`Submit`] has been
+    /// awaited, and executes whatever becomes of this process.
+    ///
+    /// The input is what the workflow's `Input<T>` parameters read; a [`Context`] or any value whose JSON is
+    /// an object also fills the run's context.
+    pub fn submit<I>(&self, workflow: Workflow, input: I) -> Submit<'_>
+    where
+        I: Serialize + Send + Sync + 'static,
+    {
+        let name = workflow.name().to_string();
+        let input = Output::new(input)
+            .map_err(|error| Error::InvalidInput { workflow: name, problem: error.to_string() });
+        Submit { engine: self, workflow, input, priority: 0 }
+    }
+
+    /// Submits a run and waits for its end. A run whose tasks failed is an [`Outcome`] too:
+    /// [`Outcome::status`] tells, and [`Outcome::ok`] turns it into an error.
+    ///
+    /// # Errors
+    /// As for [`Engine::submit`] and [`RunHandle::wait`].
+    pub async fn run<I>(&self, workflow: Workflow, input: I) -> Result<Outcome>
+    where
+        I: Serialize + Send + Sync + 'static,
+    {
+        self.submit(workflow, input).await?.wait().await
+    }
+
+    /// Runs the workflow of this name on a context and waits for its end.
+    ///
+    /// # Errors
+    /// [`Error::UnknownWorkflow`], and as for [`Engine::run`].
+    pub async fn execute(&self, name: &str, context: Context) -> Result<Outcome> {
+        let workflow = self.scheduler.workflow(name).await?;
+        self.run(workflow, context).await
+    }
+
+    /// Makes a workflow known that was built at run time, so that its runs from before are taken up.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateWorkflow`], [`Error::Stopped`].
+    pub async fn register(&self, workflow: Workflow) -> Result<()> {
+        self.scheduler.register(workflow).await
+    }
+
+    /// The runs in the store, the last submitted first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn runs(&self, query: RunQuery) -> Result<Vec<RunRecord>> {
+        Ok(self.scheduler.store().runs(query).await?)
+    }
+
+    /// A handle on a run, whichever process submitted it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRun`], those of the store.
+    pub async fn run_handle(&self, id: RunId) -> Result<RunHandle> {
+        match self.scheduler.store().run(id).await? {
+            Some(_) => Ok(RunHandle::new(id, self.scheduler.clone())),
+            None => Err(Error::UnknownRun { run: id }),
+        }
+    }
+
+    /// The identity of the lease that this engine holds now, as the table `anio_workers` shows it.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn worker(&self) -> Result<WorkerId> {
+        self.scheduler.worker().await
+    }
+
+    /// The store, for looking at what this engine keeps.
+    pub fn store(&self) -> &Store {
+        self.scheduler.store()
+    }
+
+    /// Stops: starts nothing more, waits for what runs (10 s by default, see
+    /// [`EngineBuilder::shutdown_grace`]), records it, and gives the lease back. Runs that have not ended go
+    /// on at the next start, or at once where another worker is alive.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] when it had stopped already.
+    pub async fn shutdown(&self) -> Result<()> {
+        self.scheduler.shutdown(self.shutdown_grace).await
+    }
+}
+
+/// A run that is about to be submitted; awaiting it makes it durable and gives its [`RunHandle`].
+#[must_use = "a run is submitted when this is awaited"]
+#[derive(Debug)]
+pub struct Submit<'a> {
+    engine: &'a Engine,
+    workflow: Workflow,
+    input: Result<Output>,
+    priority: i32,
+}
+
+impl Submit<'_> {
+    /// Among queued runs the higher goes first. Default: 0.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
+        self
+    }
+}
+
+impl<'a> IntoFuture for Submit<'a> {
+    type Output = Result<RunHandle>;
+    type IntoFuture = BoxFuture<'a, Result<RunHandle>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let scheduler = &self.engine.scheduler;
+            let id = scheduler.submit(self.workflow, self.input?, self.priority).await?;
+            Ok(RunHandle::new(id, scheduler.clone()))
+        })
+    }
+}
+
+/// Collects the options of an engine.
+///
+/// ```
+/// use std::time::Duration;
+/// use anio::prelude::*;
+///
+/// # #[tokio::main]
+/// # async fn main() -> anio::Result<()> {
+/// let engine = Engine::builder()
+///     .store("sqlite::memory:")
+///     .concurrency(8)
+///     .lease(Duration::from_secs(30))
+///     .start()
+///     .await?;
+/// assert!(engine.runs(RunQuery::default()).await?.is_empty());
+/// let error = Engine::builder().store("sqlite::memory:").concurrency(0).start().await.unwrap_err();
+/// assert_eq!(error.to_string(), "engine option concurrency: is 0; it may be 1 to 1000000");
+/// # engine.shutdown().await
+/// # }
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "the engine starts with `.start().await`"]
+pub struct EngineBuilder {
+    url: Option<String>,
+    workflows: Vec<Workflow>,
+    config: Config,
+    states: anio_core::task::States,
+    store_options: StoreOptions,
+}
+
+impl EngineBuilder {
+    /// The store's URL, as for [`Engine::open`].
+    pub fn store(mut self, url: impl Into<String>) -> Self {
+        self.url = Some(url.into());
+        self
+    }
+
+    /// Adds a workflow that was built at run time, so that its runs from before are taken up. Those of
+    /// `#[workflow]` and `workflow!` are known by themselves.
+    pub fn workflow(mut self, workflow: Workflow) -> Self {
+        self.workflows.push(workflow);
+        self
+    }
+
+    /// Registers a value that tasks take as `State<T>`: a pool, a client, settings. One per type; the last
+    /// one counts.
+    pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.states.insert(Arc::new(value));
+        self
+    }
+
+    /// How many bodies on tokio and on blocking threads run at one time; 1 to 1,000,000. Default: 64.
+    pub fn concurrency(mut self, n: usize) -> Self {
+        self.config.concurrency = n;
+        self
+    }
+
+    /// How many threads the pool for CPU work has; 1 to 1,024. Default: one per core.
+    pub fn cpu_threads(mut self, n: usize) -> Self {
+        self.config.cpu_threads = n;
+        self
+    }
+
+    /// How long the worker's lease holds without renewal; 1 s to 1 h. It is renewed every quarter of it, at
+    /// most every 2 s. On Postgres it bounds how long a dead worker's runs wait. Default: 15 s.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.config.lease = lease;
+        self
+    }
+
+    /// What a commit waits for. Default: [`Durability::Full`], the disk.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.store_options.durability = durability;
+        self
+    }
+
+    /// After how many deaths of its worker in a row a task run that was in flight is given up. Default: 3.
+    pub fn poison_after(mut self, n_deaths: u32) -> Self {
+        self.config.poison_deaths = n_deaths;
+        self
+    }
+
+    /// How many runs the worker holds in memory at one time; more wait in the database. Default: 4,096.
+    pub fn live_runs_max(mut self, n: usize) -> Self {
+        self.config.live_runs_max = n;
+        self
+    }
+
+    /// The largest output, input or context value, in bytes of JSON, up to 1 GiB. Default: 16 MiB.
+    pub fn value_bytes_max(mut self, n: usize) -> Self {
+        self.config.value_bytes_max = n;
+        self
+    }
+
+    /// How long [`Engine::shutdown`] waits for bodies to end before it drops them. Default: 10 s.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.config.shutdown_grace = grace;
+        self
+    }
+
+    /// Opens the store, takes a lease, takes up what an earlier process left behind, and starts.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for an option that is out of its range or a store that was not named, and
+    /// as for [`Engine::open`].
+    pub async fn start(self) -> Result<Engine> {
+        let Self { url, mut workflows, mut config, states, store_options } = self;
+        let missing =
+            || Error::InvalidConfig { option: "store", problem: "is not set; call `.store(url)`".to_owned() };
+        let url = url.ok_or_else(missing)?;
+        config.check()?;
+        workflows.extend(crate::__private::registered());
+        config.states = Arc::new(states);
+        let store = Store::open(&url, store_options).await?;
+        let shutdown_grace = config.shutdown_grace;
+        let scheduler = Scheduler::start(store, config, workflows).await?;
+        Ok(Engine { scheduler, shutdown_grace })
+    }
+}
