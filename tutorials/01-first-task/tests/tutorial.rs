@@ -1,0 +1,16 @@
+//! The program prints what `expected.txt` says, and the README shows its source.
+
+use std::path::Path;
+
+const DIRECTORY: &str = env!("CARGO_MANIFEST_DIR");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tutorial-01-first-task");
+
+#[test]
+fn the_program_prints_what_is_expected() {
+    tutorial_check::prints_what_is_expected(PROGRAM, &Path::new(DIRECTORY).join("expected.txt"));
+}
+
+#[test]
+fn the_readme_shows_the_source() {
+    tutorial_check::shows_the_source(&Path::new(DIRECTORY).join("README.md"));
+}
