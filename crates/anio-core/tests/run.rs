@@ -1,6 +1,10 @@
 //! The state machine of a run, driven by a tiny executor: bodies are a table, time is a counter.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::unnecessary_wraps,
+    reason = "a test may panic; its bodies have one type"
+)]
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -364,6 +368,33 @@ fn replay_after_a_crash_at_any_body_runs_nothing_twice_that_succeeded() {
         assert!(starts > 0);
         assert_eq!(second.state.output(3), whole.state.output(3));
     }
+}
+
+/// The facts of a run whose worker died when the list had its fact and the width of the map had none.
+fn facts_before_the_map(bodies: &[(&'static str, Body)]) -> Vec<Fact> {
+    let mut facts = Driver::new(&mapped(""), bodies).run().facts;
+    let width = facts.iter().position(|fact| matches!(fact.kind, FactKind::Expanded { .. })).unwrap();
+    facts.truncate(width);
+    facts
+}
+
+#[test]
+fn an_empty_map_whose_width_was_lost_in_a_crash_lets_those_after_it_go_on() {
+    let mut bodies = MAP;
+    bodies[0].1 = |_| returns(Vec::<u32>::new());
+    let end = Driver::resumed(&mapped(""), &bodies, facts_before_the_map(&bodies), 1).run();
+    assert!(end.ended);
+    assert_eq!(end.executed, ["sum#1"]);
+}
+
+#[test]
+fn elements_that_may_have_killed_their_worker_have_their_start_recorded_first() {
+    let mut resumed = Driver::resumed(&mapped(""), &MAP, facts_before_the_map(&MAP), 1);
+    resumed.effects.clear();
+    resumed.apply(Event::Dispatched { key: TaskRunKey { task: 1, map_index: Some(0) } });
+    let [Effect::Persist(Fact { kind: FactKind::Started, .. })] = resumed.effects.make_contiguous() else {
+        panic!("{:?}", resumed.effects);
+    };
 }
 
 #[test]

@@ -235,14 +235,12 @@ impl RunState {
         self.phase = Phase::Running;
         let poison = self.poison_deaths;
         let mut poisoned = Vec::new();
+        let mut unexpanded = Vec::new();
         for task in 0..self.nodes.len() as u32 {
             if self.is_unexpanded(task) {
-                self.make_ready(task, at, effects);
-                continue;
+                unexpanded.push(task);
             }
             for (key, run) in self.nodes[task as usize].stage.runs_mut(task) {
-                // Whatever might be what killed the last worker has its start recorded before it starts.
-                run.cautious = epoch > 0;
                 match run.state {
                     State::Running | State::Starting if run.deaths >= poison => {
                         poisoned.push((key, run.deaths));
@@ -254,6 +252,18 @@ impl RunState {
                     State::Backoff { due } => effects.push(Effect::Arm { key, at: due }),
                     State::Succeeded { .. } | State::Failed => {}
                 }
+            }
+        }
+        for task in unexpanded {
+            if self.make_ready(task, at, effects) == Release::AtOnce {
+                self.release(task, at, effects);
+            }
+        }
+        // Whatever might be what killed the last worker has its start recorded before it starts: an element
+        // of a map too, which may have begun before the map's width was durable.
+        for (task, node) in (0..).zip(&mut self.nodes) {
+            for (_, run) in node.stage.runs_mut(task) {
+                run.cautious = epoch > 0;
             }
         }
         for (key, deaths) in poisoned {
