@@ -110,7 +110,8 @@ impl Entry {
         let literal: LitInt = self.assigned("a whole number", example)?;
         let number = literal.base10_parse::<N>().ok().filter(|number| range.contains(number));
         number.ok_or_else(|| {
-            let message = format!("`{}` is a whole number from {} to {}", self.key, range.start(), range.end());
+            let message =
+                format!("`{}` is a whole number from {} to {}", self.key, range.start(), range.end());
             syn::Error::new_spanned(&literal, message)
         })
     }

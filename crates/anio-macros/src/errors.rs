@@ -35,6 +35,6 @@ impl Errors {
 
     /// The errors as code that fails to compile; `None` when there are none.
     pub(crate) fn into_compile_errors(self) -> Option<TokenStream> {
-        self.0.map(|error| error.into_compile_error())
+        self.0.map(syn::Error::into_compile_error)
     }
 }

@@ -15,16 +15,21 @@ mod workflow;
 
 use proc_macro::TokenStream;
 
+/// Makes a function a task. Documented, with all its entries, as `anio::task`.
 #[proc_macro_attribute]
 pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    task::attribute(arguments.into(), item.into()).into()
+    task::attribute(arguments.into(), &item.into()).into()
 }
 
+/// Makes the tasks of a module a workflow. Documented, with all its entries, as `anio::prelude::workflow`.
 #[proc_macro_attribute]
 pub fn workflow(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    workflow::attribute(arguments.into(), item.into()).into()
+    workflow::attribute(arguments.into(), &item.into()).into()
 }
 
+/// Makes free functions a workflow. Documented, with all its entries, as `anio::workflow!`.
+///
+/// It has another name here than there, since one crate cannot export an attribute and a macro of one name.
 #[proc_macro]
 pub fn workflow_macro(input: TokenStream) -> TokenStream {
     listed::expression(input.into()).into()

@@ -41,7 +41,7 @@ fn read(text: &str, zero: Zero) -> Result<Duration, String> {
         .filter(|duration| *duration <= DURATION_MAX)
         .ok_or_else(too_long)?;
     if duration.is_zero() && zero == Zero::Refused {
-        return Err("is zero; leave it out for no limit".to_owned());
+        return Err(format!("{text:?} is zero; leave it out instead"));
     }
     Ok(duration)
 }
@@ -69,7 +69,7 @@ mod tests {
     fn what_is_no_duration_is_refused() {
         for (text, part) in [
             ("30", "has no unit"),
-            ("30 seconds", "\" seconds\" is not a unit"),
+            ("30 seconds", "\"seconds\" is not a unit"),
             ("soon", "is not a duration"),
             ("", "is not a duration"),
             ("-1s", "is not a duration"),

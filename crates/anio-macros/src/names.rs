@@ -47,6 +47,7 @@ pub(crate) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
+        .filter(|candidate| !candidate.is_empty())
         .map(|candidate| (edit_distance(name, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= name.len().max(candidate.len()).div_ceil(3))
         .min()
@@ -84,7 +85,9 @@ mod tests {
 
     #[test]
     fn names_are_checked() {
-        for (name, good) in [("load", true), ("größe 2/x.y", true), ("", false), (" a", false), ("a\n", false)] {
+        for (name, good) in
+            [("load", true), ("größe 2/x.y", true), ("", false), (" a", false), ("a\n", false)]
+        {
             assert_eq!(problem(name).is_none(), good, "{name:?}");
         }
         assert!(problem(&"x".repeat(256)).is_some());

@@ -11,7 +11,11 @@ mod task_type;
 
 pub use anio_core::*;
 #[cfg(feature = "macros")]
-pub use anio_macros::{task, workflow_macro as workflow};
+#[doc = include_str!("docs/task.md")]
+pub use anio_macros::task;
+#[cfg(feature = "macros")]
+#[doc = include_str!("docs/workflow_macro.md")]
+pub use anio_macros::workflow_macro as workflow;
 
 pub use anio_scheduler::Error;
 pub use anio_store::record::{FactRecord, RunQuery, RunRecord, RunStatus, WorkerId};

@@ -7,7 +7,10 @@ pub use anio_core::{
     Backoff, Context, Jitter, RetryPolicy, RunId, TaskError, TaskHandle, TaskOptions, Workflow,
 };
 #[cfg(feature = "macros")]
-pub use anio_macros::{task, workflow};
+pub use anio_macros::task;
+#[cfg(feature = "macros")]
+#[doc = include_str!("docs/workflow_attribute.md")]
+pub use anio_macros::workflow;
 pub use serde_json::json;
 
 pub use crate::{Each, Engine, Input, Outcome, RunHandle, RunQuery, RunStatus, State};

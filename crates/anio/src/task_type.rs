@@ -26,11 +26,11 @@ use crate::__private::Node;
 ///
 /// ```
 /// use anio::TaskType;
-/// use anio::prelude::*;
+/// use anio::prelude::workflow;
 ///
 /// #[workflow]
 /// mod squares {
-///     use super::*;
+///     use anio::prelude::*;
 ///
 ///     #[task]
 ///     pub fn numbers() -> Result<Vec<u32>> {
@@ -117,7 +117,9 @@ impl<M, R> fmt::Debug for Declared<M, R> {
 
 /// What `#[task]` implements for the marker that it makes. `R` stands in the trait's parameters so
 /// that the impl is as private as the types in it.
-pub trait Tag<R: ResultType>: 'static {
+pub trait Tag<R>: 'static {
+    /// What the function returns in `Ok`.
+    type Element: 'static;
     /// Whether the task is mapped.
     type Shape: Shape;
     /// The task's place among the tasks of the program.
@@ -127,12 +129,12 @@ pub trait Tag<R: ResultType>: 'static {
     fn definition() -> TaskDefinition;
 
     /// How values of the task are written and read.
-    fn codec() -> Codec<R::Ok>;
+    fn codec() -> Codec<Self::Element>;
 }
 
-impl<M: Tag<R>, R: ResultType> TaskType for Declared<M, R> {
-    type Element = R::Ok;
-    type Output = <M::Shape as Shape>::Of<R::Ok>;
+impl<M: Tag<R>, R: 'static> TaskType for Declared<M, R> {
+    type Element = M::Element;
+    type Output = <M::Shape as Shape>::Of<M::Element>;
     const NAME: &'static str = M::NODE.name.text;
     const NODE: &'static Node = M::NODE;
 
@@ -163,7 +165,7 @@ pub trait Shape: 'static {
     fn copy<T: 'static>(codec: &Codec<T>, output: &Output) -> Result<Self::Of<T>, OutputError>;
 
     /// How the outputs of the elements become a list.
-    fn gather<M: Tag<R>, R: ResultType>() -> Option<Gather>;
+    fn gather<M: Tag<R>, R>() -> Option<Gather>;
 }
 
 /// A task that runs once.
@@ -181,7 +183,7 @@ impl Shape for One {
         codec.copy(output)
     }
 
-    fn gather<M: Tag<R>, R: ResultType>() -> Option<Gather> {
+    fn gather<M: Tag<R>, R>() -> Option<Gather> {
         None
     }
 }
@@ -204,7 +206,7 @@ impl Shape for Many {
         }
     }
 
-    fn gather<M: Tag<R>, R: ResultType>() -> Option<Gather> {
+    fn gather<M: Tag<R>, R>() -> Option<Gather> {
         Some(|elements| {
             let codec = M::codec();
             let list: Result<Vec<_>, _> = elements.iter().map(|element| codec.copy(element)).collect();
@@ -226,9 +228,12 @@ pub struct Codec<T> {
     pub(crate) write: fn(&TaskHandle, T, Writes) -> Result<TaskReturn, TaskError>,
 }
 
-impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Codec<T> {
+impl<T> Codec<T> {
     /// A codec by serde; `clone` is the type's own way to copy, where it has one.
-    pub fn new(clone: Option<fn(&T) -> T>) -> Self {
+    pub fn new(clone: Option<fn(&T) -> T>) -> Self
+    where
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
         Self {
             clone,
             read: Output::get,
@@ -239,9 +244,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Codec<T> {
             write: into_return,
         }
     }
-}
 
-impl<T> Codec<T> {
     fn copy(&self, output: &Output) -> Result<T, OutputError> {
         match self.clone {
             Some(clone) => Ok(clone(&*(self.read)(output)?)),

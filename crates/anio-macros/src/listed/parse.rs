@@ -54,7 +54,10 @@ pub(crate) fn listed(input: TokenStream, errors: &mut Errors) -> Option<Listed> 
     }
     for (i, task) in tasks.iter().enumerate() {
         if tasks[..i].contains(task) {
-            errors.at(task, format!("`{}` is listed twice", task.to_token_stream().to_string().replace(' ', "")));
+            errors.at(
+                task,
+                format!("`{}` is listed twice", task.to_token_stream().to_string().replace(' ', "")),
+            );
         }
     }
     Some(Listed { name, description, tasks })

@@ -3,8 +3,11 @@
 use proc_macro2::Span;
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
-use syn::{GenericArgument, Ident, ItemFn, LitStr, Pat, Path, PathArguments, ReturnType, Type, TypePath, parse_quote};
+use syn::{
+    GenericArgument, Ident, ItemFn, LitStr, Pat, Path, PathArguments, ReturnType, Type, TypePath, parse_quote,
+};
 
 use crate::errors::Errors;
 use crate::names::{nearest, suggestion};
@@ -96,17 +99,18 @@ pub(crate) enum Target {
 }
 
 /// What passes from a dependency.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Edge {
     Order,
     Value,
-    Each,
+    /// With the place of the parameter's type.
+    Each(Span),
 }
 
 impl Task {
     /// Whether it runs once per element of a list.
     pub(crate) fn is_mapped(&self) -> bool {
-        self.dependencies.iter().any(|dependency| dependency.edge == Edge::Each)
+        self.dependencies.iter().any(|dependency| matches!(dependency.edge, Edge::Each(_)))
     }
 
     pub(crate) fn has(&self, kind: impl Fn(&Kind) -> bool) -> bool {
@@ -130,11 +134,13 @@ impl Dependency {
 
 /// Checks one task.
 pub(crate) fn task(parsed: ParsedTask, scope: &Scope<'_>, errors: &mut Errors) -> Task {
-    let ParsedTask { function, name, name_span, options, after, dependencies, parameters, source_hash } = parsed;
+    let ParsedTask { function, name, name_span, options, after, dependencies, parameters, source_hash } =
+        parsed;
     check_signature(&function, &options, errors);
     let result = check_return(&function.sig, errors);
     let mut known = Known { scope, dependencies: Vec::new(), errors };
-    let arguments = parameters.into_iter().filter_map(|parameter| known.argument(parameter)).collect::<Vec<_>>();
+    let arguments =
+        parameters.into_iter().filter_map(|parameter| known.argument(parameter)).collect::<Vec<_>>();
     for name in dependencies {
         known.by_name(name);
     }
@@ -180,8 +186,8 @@ fn check_signature(function: &ItemFn, options: &Options, errors: &mut Errors) {
 /// The return type. Refuses what can be no `Result` under any name; rustc judges the rest by the type.
 fn check_return(signature: &syn::Signature, errors: &mut Errors) -> Type {
     const PLAIN: [&str; 22] = [
-        "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128",
-        "usize", "String", "Vec", "Option", "Box", "HashMap", "BTreeMap",
+        "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64",
+        "u128", "usize", "String", "Vec", "Option", "Box", "HashMap", "BTreeMap",
     ];
     let result_of = |ty: &dyn ToTokens| -> Type {
         let ty = ty.to_token_stream();
@@ -192,7 +198,9 @@ fn check_return(signature: &syn::Signature, errors: &mut Errors) -> Type {
         return result_of(&quote!(()));
     };
     let plain = match &**ty {
-        Type::Path(path) => path.path.segments.last().is_some_and(|last| PLAIN.iter().any(|name| last.ident == name)),
+        Type::Path(path) => {
+            path.path.segments.last().is_some_and(|last| PLAIN.iter().any(|name| last.ident == name))
+        }
         Type::Tuple(_) | Type::Array(_) => true,
         Type::Reference(_) | Type::Slice(_) | Type::Never(_) | Type::ImplTrait(_) => {
             errors.at(ty, "a task returns a `Result` of an owned type with a name, since its output is stored and read back");
@@ -208,7 +216,10 @@ fn check_return(signature: &syn::Signature, errors: &mut Errors) -> Type {
     let mut borrows = Borrows(false);
     borrows.visit_type_mut(&mut ty.clone());
     if borrows.0 {
-        errors.at(ty, "the output of a task is stored and read back, so it is owned: it cannot borrow from a parameter");
+        errors.at(
+            ty,
+            "the output of a task is stored and read back, so it is owned: it cannot borrow from a parameter",
+        );
         return result_of(&quote!(()));
     }
     (**ty).clone()
@@ -269,25 +280,26 @@ impl Known<'_, '_> {
         let extractor = self.extractor(&ty);
         if let (Some(sibling), Some(ident)) = (named, &ident) {
             if let Some((_, word)) = extractor {
-                let message = format!("`{ident}` is a task of this module, and `{word}` is not its output; rename the parameter");
+                let message = format!(
+                    "`{ident}` is a task of this module, and `{word}` is not its output; rename the parameter"
+                );
                 self.errors.at(ident, message);
                 return None;
             }
             return self.output(Path::from(ident.clone()), Some(sibling), ty);
         }
-        match extractor {
-            Some((kind, _)) => kind.map(|kind| Argument { kind, ty }),
-            None => {
-                self.unknown(ident.as_ref(), &pattern, &ty);
-                None
-            }
-        }
+        let Some((kind, _)) = extractor else {
+            self.unknown(ident.as_ref(), &pattern, &ty);
+            return None;
+        };
+        kind.map(|kind| Argument { kind, ty })
     }
 
     /// An argument that is a dependency's output.
     fn output(&mut self, path: Path, sibling: Option<usize>, ty: Type) -> Option<Argument> {
         if let Some((_, word)) = self.extractor(&ty) {
-            self.errors.at(&ty, format!("the output of a task is taken as `T`, `&T` or `Each<T>`, not as `{word}`"));
+            self.errors
+                .at(&ty, format!("the output of a task is taken as `T`, `&T` or `Each<T>`, not as `{word}`"));
             return None;
         }
         let position = self.dependencies.len();
@@ -298,7 +310,7 @@ impl Known<'_, '_> {
             }
             Type::Reference(_) => (Edge::Value, Kind::Output { position, access: Access::Shared }),
             ty => match inner(ty, "Each") {
-                Some(inner) => (Edge::Each, Kind::Each { position, access: access(&inner) }),
+                Some(inner) => (Edge::Each(ty.span()), Kind::Each { position, access: access(&inner) }),
                 None => (Edge::Value, Kind::Output { position, access: Access::Copy }),
             },
         };
@@ -343,12 +355,15 @@ impl Known<'_, '_> {
 
     fn unknown(&mut self, ident: Option<&Ident>, pattern: &Pat, ty: &Type) {
         let Some(ident) = ident else {
-            self.errors.at(pattern, format!("of which task is this the output? mark it `#[from(task)]`\n{ALLOWED}"));
+            self.errors
+                .at(pattern, format!("of which task is this the output? mark it `#[from(task)]`\n{ALLOWED}"));
             return;
         };
         let name = ident.unraw().to_string();
-        let word = match strip(ty) {
-            Type::Path(path) => path.path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default(),
+        let word = match strip(&referent(ty.clone())) {
+            Type::Path(path) => {
+                path.path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default()
+            }
             _ => String::new(),
         };
         let near = match (self.scope, nearest(&word, EXTRACTORS)) {
@@ -356,14 +371,18 @@ impl Known<'_, '_> {
                 self.errors.at(ty, format!("`{word}` is unknown; did you mean `{near}`?\n{ALLOWED}"));
                 return;
             }
-            (Scope::Alone, _) => "; outside a `#[workflow]` module, name the task by `#[from(path)]`".to_owned(),
-            (Scope::Module(module), _) => match module.tasks.iter().find(|task| format!("_{}", task.ident) == name) {
-                Some(task) => format!("; where only the order matters, write `after({})`", task.ident),
-                None => match module.tasks.iter().find(|task| task.name == name) {
-                    Some(task) => format!("; the task of this name is the function `{}`", task.ident),
-                    None => suggestion(&name, module.tasks.iter().map(|task| task.ident.as_str())),
-                },
-            },
+            (Scope::Alone, _) => {
+                "; outside a `#[workflow]` module, name the task by `#[from(path)]`".to_owned()
+            }
+            (Scope::Module(module), _) => {
+                match module.tasks.iter().find(|task| format!("_{}", task.ident) == name) {
+                    Some(task) => format!("; where only the order matters, write `after({})`", task.ident),
+                    None => match module.tasks.iter().find(|task| task.name == name) {
+                        Some(task) => format!("; the task of this name is the function `{}`", task.ident),
+                        None => suggestion(&name, module.tasks.iter().map(|task| task.ident.as_str())),
+                    },
+                }
+            }
         };
         let of = if matches!(self.scope, Scope::Alone) { "" } else { " of this module" };
         self.errors.at(ident, format!("`{name}` is no task{of}{near}\n{ALLOWED}"));
@@ -374,7 +393,9 @@ impl Known<'_, '_> {
         let Scope::Module(module) = self.scope else { return Some((path, None)) };
         let ident = match path.segments.last() {
             Some(last) if path.segments.len() == 1 => last.ident.unraw().to_string(),
-            Some(last) if path.segments.len() == 2 && path.segments[0].ident == "self" => last.ident.unraw().to_string(),
+            Some(last) if path.segments.len() == 2 && path.segments[0].ident == "self" => {
+                last.ident.unraw().to_string()
+            }
             _ => return Some((path, None)),
         };
         if let Some(sibling) = self.sibling(&ident) {

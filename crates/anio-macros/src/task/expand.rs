@@ -41,11 +41,14 @@ fn around(task: &Task, nodes: &TokenStream, names: &TokenStream, definition: &To
     let doc = format!("The task `{name}`, named in types.");
     let (start, _) = ends(result);
     let ok = ok(result);
+    let element = quote_spanned!(start=> <Self as ::anio::__private::Tag<#result>>::Element);
     // The only place that demands that the output serialises; told under the function's return type.
     let codec = quote_spanned! {start=>
-        ::anio::__private::Codec::<#ok>::new((&&::anio::__private::Probe::<#ok>::NEW).cloner())
+        ::anio::__private::Codec::<#element>::new((&&::anio::__private::Probe::<#element>::NEW).cloner())
     };
     quote! {
+        // A task returns a `Result`, may be `async` and takes its parameters whether or not it needs to.
+        #[allow(clippy::unnecessary_wraps, clippy::unused_async, clippy::needless_pass_by_value)]
         #function
 
         #[doc = #doc]
@@ -58,6 +61,7 @@ fn around(task: &Task, nodes: &TokenStream, names: &TokenStream, definition: &To
 
         #[allow(private_interfaces, unused_imports, unused_qualifications, clippy::all, clippy::pedantic)]
         impl ::anio::__private::Tag<#result> for #tag {
+            type Element = #ok;
             type Shape = ::anio::__private::#shape;
 
             const NODE: &'static ::anio::__private::Node = &::anio::__private::Node {
@@ -75,7 +79,7 @@ fn around(task: &Task, nodes: &TokenStream, names: &TokenStream, definition: &To
                 #definition
             }
 
-            fn codec() -> ::anio::__private::Codec<#ok> {
+            fn codec() -> ::anio::__private::Codec<<Self as ::anio::__private::Tag<#result>>::Element> {
                 use ::anio::__private::{ViaClone as _, ViaJson as _};
                 #codec
             }
@@ -85,12 +89,13 @@ fn around(task: &Task, nodes: &TokenStream, names: &TokenStream, definition: &To
 
 fn definition(task: &Task) -> TokenStream {
     let Task { name, result, source_hash, .. } = task;
-    let ok = ok(result);
     let dependencies = task.dependencies.iter().map(dependency);
     let options = options(&task.options, task.function.sig.asyncness.is_some());
     let uses_context = task.has(|kind| matches!(kind, Kind::Context { .. }));
     let check_input = task.arguments.iter().find_map(|argument| match &argument.kind {
-        Kind::Input { inner, .. } => Some(quote!(::core::option::Option::Some(::anio::__private::check_input::<#inner>))),
+        Kind::Input { inner, .. } => {
+            Some(quote!(::core::option::Option::Some(::anio::__private::check_input::<#inner>)))
+        }
         _ => None,
     });
     let check_input = check_input.unwrap_or_else(|| quote!(::core::option::Option::None));
@@ -100,9 +105,9 @@ fn definition(task: &Task) -> TokenStream {
         ::anio::__private::TaskDefinition {
             dependencies: ::anio::__private::Vec::from([#(#dependencies),*]),
             options: #options,
-            output_type: ::anio::__private::type_name::<#ok>(),
+            output_type: ::anio::__private::type_name::<<Self as ::anio::__private::Tag<#result>>::Element>(),
             uses_context: #uses_context,
-            gather: <Self::Shape as ::anio::__private::Shape>::gather::<Self, #result>(),
+            gather: <<Self as ::anio::__private::Tag<#result>>::Shape as ::anio::__private::Shape>::gather::<Self, #result>(),
             check_input: #check_input,
             body_hash: #source_hash,
             ..::anio::__private::TaskDefinition::new(#name, #body)
@@ -117,7 +122,10 @@ fn dependency(dependency: &Dependency) -> TokenStream {
             let edge = match dependency.edge {
                 Edge::Order => quote!(Order),
                 Edge::Value => quote!(Value),
-                Edge::Each => quote!(Each(::anio::__private::count::<#path>)),
+                Edge::Each(place) => {
+                    let path = respan(path.to_token_stream(), place);
+                    quote_spanned!(place=> Each(::anio::__private::count::<#path>))
+                }
             };
             (quote!(<#path as ::anio::__private::TaskType>::NAME), edge)
         }
@@ -176,9 +184,10 @@ fn duration(duration: std::time::Duration) -> TokenStream {
 /// The closure that reads the arguments, calls the function and stores what it returned.
 fn body(task: &Task) -> TokenStream {
     let (ident, result) = (task.ident(), &task.result);
-    let (call, context) = (local("call"), local("context"));
+    let (call, context, value) = (local("call"), local("context"), local("value"));
     let names: Vec<_> = (0..task.arguments.len()).map(|i| local(&format!("argument_{i}"))).collect();
-    let arguments = task.arguments.iter().zip(&names).map(|(argument, name)| self::argument(task, argument, name));
+    let arguments =
+        task.arguments.iter().zip(&names).map(|(argument, name)| self::argument(task, argument, name));
     let uses_context = task.has(|kind| matches!(kind, Kind::Context { .. }));
     let (take, writes) = if uses_context {
         (quote!(let mut #context = #call.take_context();), quote!(#context.into_writes()))
@@ -187,19 +196,26 @@ fn body(task: &Task) -> TokenStream {
     };
     let wait = task.function.sig.asyncness.map(|word| quote_spanned!(word.span=> .await));
     let (start, _) = ends(result);
-    let convert = quote_spanned! {start=>
-        (&&&::anio::__private::Probe::<::anio::__private::ErrOf<#result>>::NEW).convert
+    // Under the return type, which is what is wrong where the function returns no `Result`.
+    let mut function = ident.clone();
+    function.set_span(function.span().located_at(start));
+    let returned = quote_spanned! {start=>
+        ::anio::__private::ResultType::into_result(#function(#(#names),*)#wait)
     };
-    quote! {
-        ::anio::__private::body(|#call: ::anio::__private::TaskCall| async move {
-            #[allow(unused_mut)]
-            #take
-            #(#arguments)*
-            match <#result as ::anio::__private::ResultType>::into_result(#ident(#(#names),*)#wait) {
-                ::core::result::Result::Ok(value) => ::anio::__private::finish::<Self, #result>(&#call, value, #writes),
-                ::core::result::Result::Err(error) => ::core::result::Result::Err(#convert(error)),
-            }
-        })
+    let error = Ident::new("__anio_error", start);
+    let convert = quote_spanned!(start=> (&&&::anio::__private::Probe::of(&#error)).convert(#error));
+    let run = quote! {
+        #[allow(unused_mut)]
+        #take
+        #(#arguments)*
+        match #returned {
+            ::core::result::Result::Ok(#value) => ::anio::__private::finish::<Self, #result>(&#call, #value, #writes),
+            ::core::result::Result::Err(#error) => ::core::result::Result::Err(#convert),
+        }
+    };
+    // Under the function's name, which is where rustc tells of a future that is not `Send`.
+    quote_spanned! {ident.span()=>
+        ::anio::__private::body(|#call: ::anio::__private::TaskCall| async move { #run })
     }
 }
 
@@ -208,10 +224,11 @@ fn argument(task: &Task, argument: &Argument, name: &Ident) -> TokenStream {
     let Argument { kind, ty } = argument;
     let (start, end) = ends(ty);
     let (call, context) = (local("call"), local("context"));
-    let held = Ident::new("held", Span::mixed_site().located_at(start));
+    let held = Ident::new("__anio_held", Span::mixed_site().located_at(start));
     let value = Ident::new("value", end);
-    let inner = format_ident!("{name}_inner", span = Span::mixed_site());
-    let held_as = |expression: TokenStream| quote!(let #held = ::anio::__private::Held { value: #expression };);
+    let inner = format_ident!("{name}_inner", span = start);
+    let held_as =
+        |expression: TokenStream| quote!(let #held = ::anio::__private::Held { value: #expression };);
     match kind {
         Kind::Output { position, access } => {
             let path = path(task, *position);
@@ -231,13 +248,13 @@ fn argument(task: &Task, argument: &Argument, name: &Ident) -> TokenStream {
             }
         }
         Kind::Each { position, access } => {
-            let path = path(task, *position);
+            let path = respan(path(task, *position), start);
             let element = match access {
-                Access::Shared => quote!(&*#inner),
+                Access::Shared => quote_spanned!(start=> ::anio::__private::item(&#inner)),
                 Access::Copy => quote_spanned! {start=>
                     ::anio::__private::each::<::anio::__private::ItemOf<#path>>(
                         &#call,
-                        &*#inner,
+                        ::anio::__private::item(&#inner),
                         (&&::anio::__private::Probe::<::anio::__private::ItemOf<#path>>::NEW).cloner(),
                     )?
                 },
@@ -296,9 +313,21 @@ fn ok(result: &Type) -> TokenStream {
     quote!(#open #result #close)
 }
 
-/// A name that no name of the user's can meet.
+/// The same tokens at another place, where rustc then tells what is wrong with them.
+fn respan(tokens: TokenStream, place: Span) -> TokenStream {
+    tokens
+        .into_iter()
+        .map(|mut token| {
+            token.set_span(token.span().located_at(place));
+            token
+        })
+        .collect()
+}
+
+/// A name for a binding. Hygiene alone does not keep it apart from a constant of the user's, which a
+/// pattern would then mean; the prefix does.
 fn local(name: &str) -> Ident {
-    Ident::new(name, Span::mixed_site())
+    format_ident!("__anio_{name}", span = Span::mixed_site())
 }
 
 /// The first and the last place of a type.

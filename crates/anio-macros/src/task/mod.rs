@@ -10,12 +10,12 @@ use quote::quote;
 use crate::errors::Errors;
 
 /// Expands `#[task(arguments)] item`.
-pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn attribute(arguments: TokenStream, item: &TokenStream) -> TokenStream {
     let function = match syn::parse2::<syn::ItemFn>(item.clone()) {
         Ok(function) => function,
         Err(error) => {
             let error = if syn::parse2::<syn::Item>(item.clone()).is_ok() {
-                syn::Error::new_spanned(&item, "`#[task]` goes on a function")
+                syn::Error::new_spanned(item, "`#[task]` goes on a function")
             } else {
                 error
             };

@@ -213,7 +213,10 @@ fn backoff_call(entry: &Entry, errors: &mut Errors) -> Option<Backoff> {
     let Some(kind) = word.and_then(|word| BackoffKind::read(&word.to_string())) else {
         let word = call.func.to_token_stream().to_string();
         let near = suggestion(&word, BackoffKind::WORDS);
-        errors.at(&call.func, format!("`{word}` is no backoff{near}\nit is one of: {}", BackoffKind::WORDS.join(", ")));
+        errors.at(
+            &call.func,
+            format!("`{word}` is no backoff{near}\nit is one of: {}", BackoffKind::WORDS.join(", ")),
+        );
         return None;
     };
     let mut arguments = call.args.iter();
@@ -265,8 +268,12 @@ impl KeyedRetry {
 
     fn read(&mut self, entry: Entry, errors: &mut Errors) {
         let read = match entry.key.to_string().as_str() {
-            "retry_attempts" => entry.number(1..=ATTEMPTS_MAX, "3").map(|number| self.attempts = Some(number)),
-            "retry_delay_ms" => entry.number(0..=DELAY_MS_MAX, "1000").map(|number| self.delay_ms = Some(number)),
+            "retry_attempts" => {
+                entry.number(1..=ATTEMPTS_MAX, "3").map(|number| self.attempts = Some(number))
+            }
+            "retry_delay_ms" => {
+                entry.number(0..=DELAY_MS_MAX, "1000").map(|number| self.delay_ms = Some(number))
+            }
             "retry_max_delay_ms" => {
                 entry.number(1..=DELAY_MS_MAX, "60000").map(|number| self.max_delay_ms = Some(number))
             }
@@ -274,7 +281,10 @@ impl KeyedRetry {
                 self.backoff = Some(BackoffKind::read(&word.value()).ok_or_else(|| {
                     let near = suggestion(&word.value(), BackoffKind::WORDS);
                     let words = BackoffKind::WORDS.join(", ");
-                    syn::Error::new_spanned(&word, format!("{:?} is no backoff{near}\nit is one of: {words}", word.value()))
+                    syn::Error::new_spanned(
+                        &word,
+                        format!("{:?} is no backoff{near}\nit is one of: {words}", word.value()),
+                    )
                 })?);
                 Ok(())
             }),
@@ -296,7 +306,10 @@ impl KeyedRetry {
         }
         let Some(attempts) = self.attempts else {
             for key in &self.keys {
-                errors.at(key, format!("`{key}` says nothing without `retry_attempts`, the number of all attempts"));
+                errors.at(
+                    key,
+                    format!("`{key}` says nothing without `retry_attempts`, the number of all attempts"),
+                );
             }
             return None;
         };
@@ -338,7 +351,10 @@ fn parameters(function: &mut ItemFn, errors: &mut Errors) -> Vec<Parameter> {
         });
         for attribute in &parameter.attrs {
             if attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr") {
-                errors.at(attribute, "a parameter of a task cannot be configured away; configure the whole task");
+                errors.at(
+                    attribute,
+                    "a parameter of a task cannot be configured away; configure the whole task",
+                );
             }
         }
         let ident = match &*parameter.pat {
@@ -354,6 +370,6 @@ fn parameters(function: &mut ItemFn, errors: &mut Errors) -> Vec<Parameter> {
 /// FNV-1a, 64 bits, of the tokens' text; white space and comments do not count.
 fn fnv_1a(tokens: &[TokenStream]) -> u64 {
     let text = tokens.iter().map(TokenStream::to_string).collect::<String>();
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
-

@@ -1,7 +1,7 @@
 //! Whether the tasks of a module make a graph.
 
 use quote::ToTokens;
-use syn::{Item, ItemMod};
+use syn::{Ident, Item, ItemMod};
 
 use crate::errors::Errors;
 use crate::names::suggestion;
@@ -32,7 +32,8 @@ pub(crate) fn module(parsed: ParsedModule, errors: &mut Errors) -> Workflow {
         name: task.name.clone(),
     });
     let scope = Module { tasks: siblings.collect(), imports };
-    let tasks: Vec<_> = tasks.into_iter().map(|task| check::task(task, &Scope::Module(&scope), errors)).collect();
+    let tasks: Vec<_> =
+        tasks.into_iter().map(|task| check::task(task, &Scope::Module(&scope), errors)).collect();
     if tasks.is_empty() {
         errors.at(&module.ident, "this workflow has no tasks; mark its functions with `#[task]`");
     }
@@ -43,13 +44,26 @@ pub(crate) fn module(parsed: ParsedModule, errors: &mut Errors) -> Workflow {
     Workflow { module, name, description, tasks, others }
 }
 
-fn check_reserved(tasks: &[Task], others: &[Item], errors: &mut Errors) {
-    const MESSAGE: &str = "`#[workflow]` makes a function of the name `workflow` here; give this one another name";
+impl Workflow {
+    /// Whether a function has the name of the one that is made here.
+    pub(crate) fn has_reserved_name(&self) -> bool {
+        functions(&self.tasks, &self.others).any(|ident| ident == "workflow")
+    }
+}
+
+/// The names of the module's functions.
+fn functions<'a>(tasks: &'a [Task], others: &'a [Item]) -> impl Iterator<Item = &'a Ident> {
     let others = others.iter().filter_map(|item| match item {
         Item::Fn(function) => Some(&function.sig.ident),
         _ => None,
     });
-    for ident in tasks.iter().map(Task::ident).chain(others).filter(|ident| *ident == "workflow") {
+    tasks.iter().map(Task::ident).chain(others)
+}
+
+fn check_reserved(tasks: &[Task], others: &[Item], errors: &mut Errors) {
+    const MESSAGE: &str =
+        "`#[workflow]` makes a function of the name `workflow` here; give this one another name";
+    for ident in functions(tasks, others).filter(|ident| *ident == "workflow") {
         errors.at(ident, MESSAGE);
     }
 }

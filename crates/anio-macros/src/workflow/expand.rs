@@ -12,10 +12,14 @@ use crate::workflow::check::{Workflow, has_tasks_from_elsewhere};
 /// The module with its tasks, its workflow and the workflow's entry in the program's register.
 pub(crate) fn workflow(workflow: Workflow) -> TokenStream {
     let Workflow { name, description, tasks, .. } = &workflow;
-    let nodes: Vec<_> = tasks.iter().map(Task::ident).map(|ident| quote!(<#ident as ::anio::__private::TaskType>::NODE)).collect();
+    let nodes: Vec<_> = tasks
+        .iter()
+        .map(Task::ident)
+        .map(|ident| quote!(<#ident as ::anio::__private::TaskType>::NODE))
+        .collect();
     let checks = has_tasks_from_elsewhere(tasks).then(|| {
         let places = tasks.iter().map(|task| task.name_span);
-        let checks = expand_checks(places, quote!(::anio::__private::check_rest));
+        let checks = expand_checks(places, &quote!(::anio::__private::check_rest));
         quote! {
             const _: () = {
                 const TASKS: &[&::anio::__private::Node] = &[#(#nodes),*];
@@ -49,19 +53,23 @@ pub(crate) fn workflow(workflow: Workflow) -> TokenStream {
 pub(crate) fn stand_in(workflow: Workflow) -> TokenStream {
     let tasks = &workflow.tasks;
     let first = |(i, task): &(usize, &Task)| !tasks[..*i].iter().any(|other| other.ident() == task.ident());
-    let expanded: Vec<_> = tasks.iter().enumerate().filter(first).map(|(_, task)| expand::stand_in(task)).collect();
-    let function = quote! {
-        #[allow(unreachable_pub, dead_code)]
-        pub fn workflow() -> ::anio::__private::Workflow {
-            ::core::unreachable!()
+    let expanded: Vec<_> =
+        tasks.iter().enumerate().filter(first).map(|(_, task)| expand::stand_in(task)).collect();
+    let function = (!workflow.has_reserved_name()).then(|| {
+        quote! {
+            #[allow(unreachable_pub, dead_code)]
+            pub fn workflow() -> ::anio::__private::Workflow {
+                ::core::unreachable!()
+            }
         }
-    };
-    module(workflow, &expanded, function)
+    });
+    module(workflow, &expanded, function.unwrap_or_default())
 }
 
 fn module(workflow: Workflow, tasks: &[TokenStream], function: TokenStream) -> TokenStream {
     let Workflow { mut module, others, .. } = workflow;
-    let items = others.into_iter().chain(tasks.iter().cloned().chain([function]).map(Item::Verbatim)).collect();
+    let items =
+        others.into_iter().chain(tasks.iter().cloned().chain([function]).map(Item::Verbatim)).collect();
     if let Some((_, content)) = &mut module.content {
         *content = items;
     }

@@ -10,13 +10,13 @@ use quote::quote;
 use crate::errors::Errors;
 
 /// Expands `#[workflow(arguments)] item`.
-pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn attribute(arguments: TokenStream, item: &TokenStream) -> TokenStream {
     let module = match syn::parse2::<syn::ItemMod>(item.clone()) {
         Ok(module) => module,
         Err(error) => {
             let error = if syn::parse2::<syn::Item>(item.clone()).is_ok() {
                 let message = "`#[workflow]` goes on a module: `#[workflow] mod orders { .. }`";
-                syn::Error::new_spanned(&item, message)
+                syn::Error::new_spanned(item, message)
             } else {
                 error
             };

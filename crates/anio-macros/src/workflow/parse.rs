@@ -26,7 +26,11 @@ pub(crate) enum ModuleItem {
 }
 
 /// Reads `#[workflow(arguments)] module`; `None` when the module has no body.
-pub(crate) fn module(arguments: TokenStream, mut module: ItemMod, errors: &mut Errors) -> Option<ParsedModule> {
+pub(crate) fn module(
+    arguments: TokenStream,
+    mut module: ItemMod,
+    errors: &mut Errors,
+) -> Option<ParsedModule> {
     let (mut name, mut description) = (None, String::new());
     for entry in entries("`#[workflow]`", arguments, Between::Equals, &["name", "description"], errors) {
         let Some(text) = errors.take(entry.text("\"..\"")) else { continue };
