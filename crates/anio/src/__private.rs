@@ -9,6 +9,7 @@ pub use std::sync::OnceLock;
 pub use std::time::Duration;
 pub use std::vec::Vec;
 
+use anio_core::WorkflowBuilder;
 pub use anio_core::output::Gather;
 pub use anio_core::task::{Dependency, Edge, TaskCall, TaskDefinition};
 pub use anio_core::{
@@ -18,7 +19,7 @@ pub use inventory;
 
 pub use self::arguments::{
     Element, Held, ItemOf, List, body, check_input, copied, count, each, element, finish, input_copied,
-    input_shared, shared,
+    input_shared, item, shared,
 };
 pub use self::node::{Closure, Name, Node, check_rest, check_task, closure};
 pub use self::probe::{Probe, ViaBox, ViaClone, ViaInto, ViaJson, ViaNothing};
@@ -27,8 +28,6 @@ pub use crate::task_type::{Codec, Declared, Many, One, ResultType, Shape, Tag, T
 
 /// The value of a task's result.
 pub type OkOf<R> = <R as ResultType>::Ok;
-/// The error of a task's result.
-pub type ErrOf<R> = <R as ResultType>::Err;
 
 /// A workflow that is linked into the program; the engine finds them all at start.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +52,7 @@ pub(crate) fn registered() -> impl Iterator<Item = Workflow> {
 pub fn build(name: &str, description: &str, tasks: &[&'static Node]) -> Workflow {
     let builder = Workflow::builder(name).description(description);
     let definitions = node::definitions(tasks);
-    match definitions.into_iter().fold(builder, |builder, task| builder.define(task)).build() {
+    match definitions.into_iter().fold(builder, WorkflowBuilder::define).build() {
         Ok(workflow) => workflow,
         Err(errors) => panic!("workflow {name:?}: {errors}"),
     }

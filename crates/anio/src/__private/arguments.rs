@@ -1,7 +1,6 @@
 //! How a body gets its arguments and hands back its value.
 
 use std::fmt;
-use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use anio_core::{Output, TaskError, TaskReturn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::task_type::{ResultType, Tag, TaskType};
+use crate::task_type::{Tag, TaskType};
 
 struct Body<F>(F);
 
@@ -46,7 +45,11 @@ where
 ///
 /// # Errors
 /// [`TaskError::Data`] when it does not serialise.
-pub fn finish<M: Tag<R>, R: ResultType>(call: &TaskCall, value: R::Ok, writes: Writes) -> Result<TaskReturn, TaskError> {
+pub fn finish<M: Tag<R>, R>(
+    call: &TaskCall,
+    value: M::Element,
+    writes: Writes,
+) -> Result<TaskReturn, TaskError> {
     (M::codec().write)(call.handle(), value, writes)
 }
 
@@ -104,12 +107,9 @@ pub struct Element<L> {
     index: usize,
 }
 
-impl<L: List> Deref for Element<L> {
-    type Target = L::Item;
-
-    fn deref(&self) -> &L::Item {
-        &self.list.items()[self.index]
-    }
+/// The element itself.
+pub fn item<L: List>(element: &Element<L>) -> &L::Item {
+    &element.list.items()[element.index]
 }
 
 impl<L> fmt::Debug for Element<L> {

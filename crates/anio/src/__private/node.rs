@@ -90,21 +90,21 @@ impl Closure {
         None
     }
 
-    const fn contains(&self, node: &Node) -> bool {
+    const fn position_of(&self, node: &Node) -> Option<usize> {
         let mut i = 0;
         while i < self.n_nodes {
             if self.get(i).name.is(&node.name) && equal(self.get(i).path, node.path) {
-                return true;
+                return Some(i);
             }
             i += 1;
         }
-        false
+        None
     }
 
     /// The position of the dependency number `i` of a node: first those by path, then those by name.
     const fn dependency(&self, node: &Node, i: usize) -> Option<usize> {
         if i < node.tasks.len() {
-            self.position(&node.tasks[i].name)
+            self.position_of(node.tasks[i])
         } else {
             self.position(&node.names[i - node.tasks.len()])
         }
@@ -112,6 +112,7 @@ impl Closure {
 }
 
 /// These tasks, in this order, followed by all that they depend on by path.
+#[expect(clippy::large_stack_arrays, reason = "it is evaluated by the compiler")]
 pub const fn closure(tasks: &[&'static Node]) -> Closure {
     let mut all = Closure { nodes: [None; CLOSURE_MAX], n_nodes: 0 };
     while all.n_nodes < tasks.len() && all.n_nodes < CLOSURE_MAX {
@@ -123,7 +124,7 @@ pub const fn closure(tasks: &[&'static Node]) -> Closure {
         let dependencies = all.get(i).tasks;
         let mut j = 0;
         while j < dependencies.len() && all.n_nodes < CLOSURE_MAX {
-            if !all.contains(dependencies[j]) {
+            if all.position_of(dependencies[j]).is_none() {
                 all.nodes[all.n_nodes] = Some(dependencies[j]);
                 all.n_nodes += 1;
             }
@@ -197,6 +198,7 @@ pub const fn check_task(all: &Closure, i: usize) {
 /// # Panics
 /// With what is wrong.
 #[track_caller]
+#[expect(clippy::large_stack_arrays, reason = "it is evaluated by the compiler")]
 pub const fn check_rest(all: &Closure, n_checked: usize) {
     let mut i = n_checked;
     while i < all.n_nodes {

@@ -16,6 +16,11 @@ pub struct Probe<T>(PhantomData<fn() -> T>);
 impl<T> Probe<T> {
     /// The one value.
     pub const NEW: Self = Self(PhantomData);
+
+    /// The one value, for the type of another.
+    pub fn of(_: &T) -> Self {
+        Self::NEW
+    }
 }
 
 impl<T> fmt::Debug for Probe<T> {
