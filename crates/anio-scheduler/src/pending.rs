@@ -12,13 +12,13 @@ use crate::config::NOTE_AFTER;
 use crate::error::Error;
 use crate::live_run::LiveRun;
 
-/// A run that was submitted and is being made durable.
+/// Runs that were submitted together and are being made durable.
 #[derive(Debug)]
 pub(crate) struct Submitted {
-    pub(crate) id: RunId,
-    /// The run in memory; `None` where it was put into the queue.
-    pub(crate) live: Option<LiveRun>,
-    pub(crate) reply: oneshot::Sender<Result<RunId, Error>>,
+    pub(crate) ids: Vec<RunId>,
+    /// Those that this worker holds; the others were put into the queue.
+    pub(crate) live: Vec<LiveRun>,
+    pub(crate) reply: oneshot::Sender<Result<Vec<RunId>, Error>>,
 }
 
 /// A batch in the making.

@@ -29,9 +29,9 @@ pub struct Finished {
 pub(crate) enum Message {
     Submit {
         workflow: Workflow,
-        input: Output,
+        inputs: Vec<Output>,
         priority: i32,
-        reply: oneshot::Sender<Result<RunId, Error>>,
+        reply: oneshot::Sender<Result<Vec<RunId>, Error>>,
     },
     Register {
         workflow: Workflow,
@@ -113,15 +113,20 @@ impl Scheduler {
         &self.store
     }
 
-    /// Submits a run; durable when this returns.
+    /// Submits a run for each input, all in one commit; durable when this returns, or none of them is.
     ///
     /// # Errors
     /// [`Error::InvalidInput`], [`Error::DuplicateWorkflow`], [`Error::Stopped`], those of the store.
     ///
     /// # Cancel safety
-    /// When the future is dropped the run may have been submitted or not.
-    pub async fn submit(&self, workflow: Workflow, input: Output, priority: i32) -> Result<RunId, Error> {
-        self.ask(|reply| Message::Submit { workflow, input, priority, reply }).await?
+    /// When the future is dropped the runs may have been submitted or not.
+    pub async fn submit(
+        &self,
+        workflow: Workflow,
+        inputs: Vec<Output>,
+        priority: i32,
+    ) -> Result<Vec<RunId>, Error> {
+        self.ask(|reply| Message::Submit { workflow, inputs, priority, reply }).await?
     }
 
     /// Makes a workflow known, so that its queued runs are taken up.

@@ -72,6 +72,8 @@ pub(crate) struct Worker {
     /// Kept between events for its memory.
     effects: Vec<Effect>,
     stored_plans: HashSet<Fingerprint>,
+    /// Runs that this worker will hold once their submission is durable.
+    n_submitting: usize,
     next_turn: u64,
     /// Whether there may be queued runs in the database.
     has_queued: bool,
@@ -117,6 +119,7 @@ impl Worker {
             cancellation: CancellationToken::new(),
             effects: Vec::new(),
             stored_plans: HashSet::new(),
+            n_submitting: 0,
             next_turn: 0,
             has_queued: true,
             is_claiming: false,
@@ -186,8 +189,8 @@ impl Worker {
 
     async fn on_message(&mut self, message: Message) {
         match message {
-            Message::Submit { workflow, input, priority, reply } => {
-                self.submit(workflow, input, priority, reply)
+            Message::Submit { workflow, inputs, priority, reply } => {
+                self.submit(&workflow, inputs, priority, reply);
             }
             Message::Register { workflow, reply } => {
                 let result = register(&mut self.workflows, workflow);
@@ -224,7 +227,7 @@ impl Worker {
             Message::Queued => self.has_queued = true,
             Message::Claimed { worker, runs, has_more } => {
                 self.is_claiming = false;
-                self.has_queued = has_more;
+                self.has_queued |= has_more;
                 if worker == self.keeper.worker {
                     runs.into_iter().for_each(|run| self.take_up(&run));
                 }
@@ -239,44 +242,52 @@ impl Worker {
 
     fn submit(
         &mut self,
-        workflow: Workflow,
-        input: Output,
+        workflow: &Workflow,
+        inputs: Vec<Output>,
         priority: i32,
-        reply: oneshot::Sender<Result<RunId, Error>>,
+        reply: oneshot::Sender<Result<Vec<RunId>, Error>>,
     ) {
         let checked = match &self.stopping {
             Some(_) => Err(Error::Stopped { reason: None }),
             None => register(&mut self.workflows, workflow.clone())
-                .and_then(|()| self.check_input(&workflow, &input)),
+                .and_then(|()| inputs.iter().try_for_each(|input| self.check_input(workflow, input))),
         };
         if let Err(error) = checked {
             drop(reply.send(Err(error)));
             return;
         }
-        let id = RunId::from_uuid(uuid::Uuid::now_v7());
-        let plan = workflow.plan();
-        let n_live = self.runs.len() + self.pending.submitted.len();
-        let claim = n_live < self.config.live_runs_max;
-        let batch = &mut self.pending.batch;
+        if inputs.is_empty() {
+            drop(reply.send(Ok(Vec::new())));
+            return;
+        }
+        let (plan, batch) = (workflow.plan(), &mut self.pending.batch);
         if self.stored_plans.insert(plan.fingerprint()) {
             batch.plans.push((plan.fingerprint(), plan.record().clone()));
         }
-        batch.runs.push(NewRun {
-            id,
-            workflow: workflow.name().clone(),
-            plan: plan.fingerprint(),
-            input: input.clone(),
-            priority,
-            submitted_at: self.config.clock.now(),
-            claim,
-        });
-        let plan = Arc::clone(plan);
-        let live = claim.then(|| {
-            let state = RunState::new(id, plan, input, self.config.poison_deaths);
-            LiveRun::new(state, workflow, self.cancellation.child_token())
-        });
-        self.has_queued |= !claim;
-        self.pending.submitted.push(Submitted { id, live, reply });
+        let n_room = self.config.live_runs_max.saturating_sub(self.runs.len() + self.n_submitting);
+        let mut submitted = Submitted { ids: Vec::with_capacity(inputs.len()), live: Vec::new(), reply };
+        for input in inputs {
+            let id = RunId::from_uuid(uuid::Uuid::now_v7());
+            let claim = submitted.live.len() < n_room;
+            batch.runs.push(NewRun {
+                id,
+                workflow: workflow.name().clone(),
+                plan: plan.fingerprint(),
+                input: input.clone(),
+                priority,
+                submitted_at: self.config.clock.now(),
+                claim,
+            });
+            submitted.ids.push(id);
+            if claim {
+                let state = RunState::new(id, Arc::clone(plan), input, self.config.poison_deaths);
+                let token = self.cancellation.child_token();
+                submitted.live.push(LiveRun::new(state, workflow.clone(), token));
+            }
+        }
+        self.has_queued |= submitted.live.len() < submitted.ids.len();
+        self.n_submitting += submitted.live.len();
+        self.pending.submitted.push(submitted);
     }
 
     fn check_input(&self, workflow: &Workflow, input: &Output) -> Result<(), Error> {
@@ -341,9 +352,11 @@ impl Worker {
                     }
                     self.apply(run, now, Event::Committed { n });
                 }
-                for Submitted { id, live, reply } in in_flight.submitted {
-                    drop(reply.send(Ok(id)));
-                    if let Some(live) = live {
+                for Submitted { ids, live, reply } in in_flight.submitted {
+                    drop(reply.send(Ok(ids)));
+                    self.n_submitting -= live.len();
+                    for live in live {
+                        let id = live.state.id();
                         self.runs.insert(id, live);
                         self.apply(id, now, Event::Begin { epoch: 0 });
                     }
@@ -422,6 +435,7 @@ impl Worker {
         self.cpu.clear();
         self.limits.clear_waiting();
         refuse(std::mem::take(&mut self.pending.submitted), "its lease was lost");
+        self.n_submitting = 0;
         self.pending = Pending::default();
         self.is_claiming = false;
         self.has_queued = true;
@@ -628,12 +642,13 @@ impl Worker {
     }
 
     fn claim_if_room(&mut self) {
-        let n_held = self.runs.len() + self.pending.submitted.len();
+        let n_held = self.runs.len() + self.n_submitting;
         let n_runs = self.config.live_runs_max.saturating_sub(n_held);
         // Half of the room at least, so that claims come in batches too.
         let is_worth_it = n_runs * 2 >= self.config.live_runs_max;
         if self.has_queued && !self.is_claiming && is_worth_it && self.stopping.is_none() {
             self.is_claiming = self.keeper.requests.try_send(Room { n_runs }).is_ok();
+            self.has_queued = !self.is_claiming; // What is queued from here on may miss this claim.
         }
     }
 

@@ -86,6 +86,29 @@ impl Engine {
         Submit { engine: self, workflow, input, priority: 0 }
     }
 
+    /// Submits a run for each input, all in one commit: all are durable when this returns, or none is.
+    ///
+    /// # Errors
+    /// As for [`Engine::submit`].
+    pub async fn submit_many<I>(
+        &self,
+        workflow: Workflow,
+        inputs: impl IntoIterator<Item = I>,
+    ) -> Result<Vec<RunHandle>>
+    where
+        I: Serialize + Send + Sync + 'static,
+    {
+        let name = workflow.name().clone();
+        let invalid = |error: anio_core::error::OutputError| Error::InvalidInput {
+            workflow: name.to_string(),
+            problem: error.to_string(),
+        };
+        let inputs: Result<Vec<_>> =
+            inputs.into_iter().map(|input| Output::new(input).map_err(invalid)).collect();
+        let ids = self.scheduler.submit(workflow, inputs?, 0).await?;
+        Ok(ids.into_iter().map(|id| RunHandle::new(id, self.scheduler.clone())).collect())
+    }
+
     /// Submits a run and waits for its end. A run whose tasks failed is an [`Outcome`] too:
     /// [`Outcome::status`] tells, and [`Outcome::ok`] turns it into an error.
     ///
@@ -183,7 +206,8 @@ impl<'a> IntoFuture for Submit<'a> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let scheduler = &self.engine.scheduler;
-            let id = scheduler.submit(self.workflow, self.input?, self.priority).await?;
+            let ids = scheduler.submit(self.workflow, vec![self.input?], self.priority).await?;
+            let id = ids.into_iter().next().expect("one input makes one run");
             Ok(RunHandle::new(id, scheduler.clone()))
         })
     }

@@ -47,7 +47,8 @@ fn a_file_that_is_no_database_is_left_as_it_is() {
     std::fs::write(&path, &text).unwrap();
     assert!(matches!(store_error(&url_of(&path)), StoreError::NotADatabase { .. }));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-    let names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["notes.db"], "nothing is left beside it");
 }
 

@@ -460,3 +460,50 @@ fn a_worker_whose_lease_is_lost_begins_anew_and_nothing_is_lost() {
         engine.shutdown().await.unwrap();
     });
 }
+
+#[test]
+fn many_runs_are_submitted_in_one_commit() {
+    on_every_store(async |url| {
+        let engine = Engine::builder().store(url).live_runs_max(10).start().await.unwrap();
+        let workflow = Workflow::builder("square")
+            .task("square", TaskOptions::new(), |call: TaskCall| async move {
+                Ok::<_, TaskError>(call.input::<u64>()?.pow(2))
+            })
+            .build()
+            .unwrap();
+        let runs = engine.submit_many(workflow.clone(), 1..=100_u64).await.unwrap();
+        let mut sum = 0;
+        for run in runs {
+            sum += run.wait().await.unwrap().output_of::<u64>("square").unwrap();
+        }
+        assert_eq!(sum, 338_350);
+        assert!(engine.submit_many(workflow, Vec::<u64>::new()).await.unwrap().is_empty());
+        engine.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn the_events_of_a_run_are_told_in_their_order() {
+    on_every_store(async |url| {
+        use anio::RunEvent;
+        use futures::StreamExt;
+        let log = Log::default();
+        let builder = noting(Workflow::builder("events"), &log, "a", TaskOptions::new());
+        let builder = noting(builder, &log, "b", TaskOptions::new()).after("a");
+        let engine = Engine::open(url).await.unwrap();
+        let run = engine.submit(builder.build().unwrap(), ()).await.unwrap();
+        for _ in ["while it runs, or just after", "long after it has ended"] {
+            let events: Vec<_> = run.events().map(|event| event.unwrap()).collect().await;
+            let tasks: Vec<_> = events
+                .iter()
+                .filter_map(|event| match event {
+                    RunEvent::Fact(fact) => Some(fact.task.to_string()),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(tasks, ["a", "b"]);
+            assert_eq!(events.last(), Some(&RunEvent::Ended(RunStatus::Succeeded)));
+        }
+        engine.shutdown().await.unwrap();
+    });
+}

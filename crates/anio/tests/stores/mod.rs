@@ -9,7 +9,9 @@ fn block_on(test: impl Future<Output = ()>) {
 
 /// Runs the test on each store, one after the other, each empty.
 pub fn on_every_store(test: impl AsyncFn(String)) {
+    eprintln!("memory");
     block_on(test("memory:".to_owned()));
+    eprintln!("sqlite mem");
     block_on(test("sqlite::memory:".to_owned()));
     on_sqlite_file(&test);
     #[cfg(feature = "postgres")]
