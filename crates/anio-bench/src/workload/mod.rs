@@ -1,0 +1,145 @@
+//! What is measured.
+
+mod idle;
+mod memory;
+mod payload;
+mod resume;
+mod throughput;
+
+use std::time::Duration;
+
+use anio::{Engine, TaskCall, TaskError, TaskOptions, WorkflowBuilder};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::Result;
+use crate::database::{Backend, Database};
+use crate::report::{self, Sample};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Workload {
+    Single,
+    Chain,
+    Fan,
+    Diamonds,
+    Payload,
+    Idle,
+    Resume,
+    Memory,
+}
+
+/// What the project has promised itself.
+pub(crate) struct Target {
+    pub(crate) words: &'static str,
+    pub(crate) is_met: fn(&Sample) -> bool,
+}
+
+const HALF_OF_RAW: Target = Target {
+    words: "at least half of the raw rate",
+    is_met: |sample| sample.ratio().is_some_and(|ratio| ratio >= 0.5),
+};
+
+impl Workload {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Single,
+        Self::Chain,
+        Self::Fan,
+        Self::Diamonds,
+        Self::Payload,
+        Self::Idle,
+        Self::Resume,
+        Self::Memory,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Chain => "chain",
+            Self::Fan => "fan",
+            Self::Diamonds => "diamonds",
+            Self::Payload => "payload",
+            Self::Idle => "idle",
+            Self::Resume => "resume",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// The unit of the figure, and what the limit is, in the same unit.
+    pub(crate) const fn units(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Single | Self::Fan | Self::Diamonds => {
+                ("rows/s", "diesel alone inserts the facts, 500 in a commit, in the faster of two forms")
+            }
+            Self::Chain => ("µs/hop", "diesel alone commits one row"),
+            Self::Payload => ("bytes", "the outputs"),
+            Self::Idle => ("statements/s", ""),
+            Self::Resume => ("s", "diesel alone reads the facts"),
+            Self::Memory => ("bytes/task run", ""),
+        }
+    }
+
+    pub(crate) const fn target(self) -> Option<Target> {
+        match self {
+            Self::Single | Self::Fan => Some(HALF_OF_RAW),
+            Self::Diamonds => None,
+            Self::Chain => Some(Target {
+                words: "at most 2 raw commits",
+                is_met: |sample| sample.ratio().is_some_and(|ratio| ratio <= 2.0),
+            }),
+            Self::Payload => Some(Target {
+                words: "at most 1.3 times the outputs",
+                is_met: |sample| sample.ratio().is_some_and(|ratio| ratio <= 1.3),
+            }),
+            Self::Idle => Some(Target {
+                words: "at most 1 statement/s and 0.2 % of a core",
+                is_met: |sample| sample.figure <= 1.0 && sample.detail("cpu_percent") <= 0.2,
+            }),
+            Self::Resume => Some(Target { words: "below 1 s", is_met: |sample| sample.figure < 1.0 }),
+            Self::Memory => Some(Target { words: "at most 1024", is_met: |sample| sample.figure <= 1024.0 }),
+        }
+    }
+
+    fn sample(self, backend: Backend) -> Result<Sample> {
+        match self {
+            Self::Single => throughput::single(backend),
+            Self::Chain => throughput::chain(backend),
+            Self::Fan => throughput::fan(backend),
+            Self::Diamonds => throughput::diamonds(backend),
+            Self::Payload => payload::payload(backend),
+            Self::Idle => idle::idle(backend),
+            Self::Resume => resume::resume(backend),
+            Self::Memory => memory::memory(backend),
+        }
+    }
+}
+
+/// Measures one workload on one backend.
+pub(crate) fn measure(workload: Workload, backend: Backend, repetitions: usize) -> Result<Value> {
+    let n_samples = match workload {
+        // An idle engine's 20 s are an average already; a process is as large as it ever was.
+        Workload::Idle | Workload::Memory => 1,
+        _ => repetitions,
+    };
+    let samples = (0..n_samples).map(|_| workload.sample(backend)).collect::<Result<Vec<_>>>()?;
+    Ok(report::line(workload, backend, samples))
+}
+
+/// Runs `work` with an engine on a database, on a runtime of its own, as a program would.
+fn with_engine<T>(database: &Database, work: impl AsyncFnOnce(&Engine) -> Result<T>) -> Result<T> {
+    let runtime = Runtime::new()?;
+    let value = runtime.block_on(async {
+        // What is meant to wait for ever is not waited for.
+        let grace = Duration::from_millis(100);
+        let engine = Engine::builder().store(database.url()).shutdown_grace(grace).start().await?;
+        let value = work(&engine).await?;
+        engine.shutdown().await?;
+        Ok(value)
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    value
+}
+
+/// Adds a task that returns a number at once.
+fn quick(builder: WorkflowBuilder, name: &str) -> WorkflowBuilder {
+    builder.task(name, TaskOptions::new(), |_: TaskCall| async { Ok::<_, TaskError>(0) })
+}
