@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -78,8 +79,7 @@ impl Store {
     /// [`StoreError::InvalidUrl`]; those of opening; those of [`Backend::migrate`]. Nothing is changed then.
     pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
         let location = url::parse(url)?;
-        let url = url.to_owned();
-        Self::start(move || connect(&location, &url, options.durability), options).await
+        Self::start(move || connect(&location, options.durability), options).await
     }
 
     /// A store over a backend of one's own; its tables are brought up to this program's version.
@@ -254,21 +254,39 @@ impl Future for Pending {
     }
 }
 
-fn connect(location: &Location, url: &str, durability: Durability) -> Result<Box<dyn Backend>, StoreError> {
-    let without = |feature: &str| StoreError::InvalidUrl {
-        url: url::without_password(url),
-        problem: format!("this program was built without it; enable the cargo feature {feature:?} of anio"),
-    };
+fn connect(location: &Location, durability: Durability) -> Result<Box<dyn Backend>, StoreError> {
     match location {
         Location::Memory => Ok(Box::new(Memory::new())),
-        #[cfg(feature = "sqlite")]
-        Location::Sqlite(path) => Ok(Box::new(crate::sqlite::Sqlite::open(path, durability)?)),
-        #[cfg(not(feature = "sqlite"))]
-        Location::Sqlite(_) => Err(without("sqlite")),
-        #[cfg(feature = "postgres")]
-        Location::Postgres(url) => Ok(Box::new(crate::postgres::Postgres::connect(url, durability)?)),
-        #[cfg(not(feature = "postgres"))]
-        Location::Postgres(_) => Err(without("postgres")),
+        Location::Sqlite(path) => connect_sqlite(path, durability),
+        Location::Postgres(url) => connect_postgres(url, durability),
+    }
+}
+
+#[cfg(feature = "sqlite")]
+fn connect_sqlite(path: &Path, durability: Durability) -> Result<Box<dyn Backend>, StoreError> {
+    Ok(Box::new(crate::sqlite::Sqlite::open(path, durability)?))
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn connect_sqlite(path: &Path, _: Durability) -> Result<Box<dyn Backend>, StoreError> {
+    Err(without_feature("sqlite", &path.display().to_string()))
+}
+
+#[cfg(feature = "postgres")]
+fn connect_postgres(url: &str, durability: Durability) -> Result<Box<dyn Backend>, StoreError> {
+    Ok(Box::new(crate::postgres::Postgres::connect(url, durability)?))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn connect_postgres(url: &str, _: Durability) -> Result<Box<dyn Backend>, StoreError> {
+    Err(without_feature("postgres", url))
+}
+
+#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+fn without_feature(feature: &str, url: &str) -> StoreError {
+    StoreError::InvalidUrl {
+        url: url::without_password(url),
+        problem: format!("this program was built without it; enable the cargo feature {feature:?} of anio"),
     }
 }
 
@@ -313,7 +331,7 @@ impl Thread {
         F: FnMut(&mut dyn Backend) -> Result<T, StoreError> + Send + 'static,
     {
         let (answer, wait) = oneshot::async_channel();
-        let call = Verb { verb, idempotent, answer: Some(answer) };
+        let call = Verb { speak: verb, idempotent, answer: Some(answer) };
         self.send(Request::Call(Box::new(call))).await?;
         wait.await.unwrap_or(Err(StoreError::Closed))
     }
@@ -334,7 +352,7 @@ impl Thread {
 }
 
 struct Verb<T, F> {
-    verb: F,
+    speak: F,
     idempotent: bool,
     answer: Option<Answer<T>>,
 }
@@ -345,7 +363,7 @@ where
     F: FnMut(&mut dyn Backend) -> Result<T, StoreError> + Send,
 {
     fn attempt(&mut self, backend: &mut dyn Backend) -> Result<(), StoreError> {
-        let value = (self.verb)(backend)?;
+        let value = (self.speak)(backend)?;
         if let Some(answer) = self.answer.take() {
             // One who no longer waits has dropped its end.
             let _ = answer.send(Ok(value));

@@ -9,6 +9,7 @@ fn memory() -> Fixture {
 }
 
 #[cfg(feature = "sqlite")]
+#[expect(clippy::unwrap_used, reason = "what fails stops a test")]
 fn sqlite() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("anio.db");

@@ -1,5 +1,6 @@
 //! What only a SQLite file has: locks of the operating system, files of other programs, processes at once.
 #![cfg(feature = "sqlite")]
+#![expect(clippy::unwrap_used, reason = "what fails stops a test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -97,7 +97,7 @@ fn every_kind() -> Vec<FactRecord> {
     let with_writes = |key, value| FactKind::Succeeded {
         started_at: at(-5),
         output: json("null"),
-        writes: writes(key, value),
+        writes: Some(writes(key, value)),
     };
     let long = format!(r#"{{"long":"{}"}}"#, "ß".repeat(1 << 19));
     vec![
@@ -182,6 +182,7 @@ pub fn a_worker_that_was_buried_commits_nothing(fixture: &Fixture) {
 }
 
 pub fn burying_puts_back_the_runs_of_the_dead_only(fixture: &Fixture) {
+    use RunStatus::{Parked, Queued, Running, Succeeded};
     let mut backend = fixture.open();
     let (dead, other) = (worker(1, OVER), worker(2, LONG));
     for w in [&dead, &other] {
@@ -199,7 +200,6 @@ pub fn burying_puts_back_the_runs_of_the_dead_only(fixture: &Fixture) {
     backend.commit(&submission(vec![new_run(6, "a")]), 0).unwrap();
     assert_eq!(backend.bury(&[]).unwrap(), 0);
     assert_eq!(backend.bury(&[dead.id]).unwrap(), 2);
-    use RunStatus::{Parked, Queued, Running, Succeeded};
     let found = (1..=6).map(|n| {
         let run = backend.run(run_id(n)).unwrap().unwrap();
         (run.status, run.epoch)

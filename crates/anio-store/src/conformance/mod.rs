@@ -1,6 +1,6 @@
 //! What a backend must do, in code: one suite, passed by memory, SQLite and Postgres.
 //!
-//! [`conformance!`](crate::conformance) makes one test per case for one backend:
+//! [`conformance!`](macro@crate::conformance) makes one test per case for one backend:
 //!
 //! ```
 //! use anio_store::conformance::Fixture;

@@ -72,10 +72,10 @@ pub(super) fn succeeded(output: &str) -> FactKind {
     FactKind::Succeeded { started_at: at(5), output: json(output), writes: None }
 }
 
-pub(super) fn writes(key: &str, value: &str) -> Option<Arc<Writes>> {
+pub(super) fn writes(key: &str, value: &str) -> Arc<Writes> {
     let mut context = Context::new();
     context.insert(key, value).expect("a sample's key is valid");
-    Some(Arc::new(context.into_writes()))
+    Arc::new(context.into_writes())
 }
 
 pub(super) fn end(run: u128, status: RunStatus) -> EndRecord {

@@ -2,6 +2,7 @@
 //!
 //! The statements here stay prepared on the connection. The fence comes first, so that a worker that lost
 //! its lease does no work in vain.
+#![expect(clippy::ref_option_ref, reason = "made by diesel's derive")]
 
 use anio_core::Fingerprint;
 use anio_core::plan::PlanRecord;
@@ -28,10 +29,8 @@ pub(super) fn commit(
     if let (Some(id), Some(worker)) = (batch.worker, &worker)
         && !fence(connection, worker, number)?
     {
-        return match last_commit(connection, id)? >= number {
-            true => Ok(()),
-            false => Err(Failure::Store(StoreError::LeaseLost)),
-        };
+        let is_stored = last_commit(connection, id)? >= number;
+        return if is_stored { Ok(()) } else { Err(Failure::Store(StoreError::LeaseLost)) };
     }
     submit::insert_plans(connection, new_plans)?;
     submit::insert_runs(connection, &batch.runs, worker.as_deref())?;

@@ -2,10 +2,10 @@
 //!
 //! The file is in WAL mode and every commit is synced to the disk ([`Durability::Full`]). A process that
 //! starts on the file of one that has died sees so at once: each worker holds an operating-system lock on a
-//! file of its own beside the database (see [`lock`]), and the lock goes with the process.
+//! file of its own beside the database (see `lock.rs`), and the lock goes with the process.
 //!
-//! A verb is a file: [`commit`], [`submit`], [`claim`], [`lease`], [`query`]; [`migrate`] makes the tables
-//! and [`open`] refuses files that are not ours before anything is changed in them.
+//! A verb is a file: commit, submit, claim, lease, query; `migrate.rs` makes the tables
+//! and `open.rs` refuses files that are not ours before anything is changed in them.
 
 mod claim;
 mod commit;
@@ -128,7 +128,9 @@ impl Backend for Sqlite {
         let (n_runs, buried) = connection
             .immediate_transaction(|connection| lease::bury(connection, dead, locks, now()))
             .map_err(Failure::into_error)?;
-        buried.iter().for_each(|worker| locks.remove(*worker));
+        for worker in buried {
+            locks.remove(worker);
+        }
         Ok(n_runs)
     }
 
@@ -182,7 +184,10 @@ impl Backend for Sqlite {
 
 impl fmt::Debug for Sqlite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sqlite").field("path", &self.path).field("durability", &self.durability).finish()
+        f.debug_struct("Sqlite")
+            .field("path", &self.path)
+            .field("durability", &self.durability)
+            .finish_non_exhaustive()
     }
 }
 

@@ -53,7 +53,9 @@ fn full_path(path: &Path) -> Result<PathBuf, StoreError> {
     }
     let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let directory = fs::canonicalize(directory).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => failed(format!("directory {directory:?} does not exist; make it first")),
+        ErrorKind::NotFound => {
+            failed(format!("directory {} does not exist; make it first", directory.display()))
+        }
         _ => failed(error.to_string()),
     })?;
     Ok(directory.join(name))

@@ -1,4 +1,5 @@
 //! New runs, and the plans that they are pinned to.
+#![expect(clippy::ref_option_ref, reason = "made by diesel's derive")]
 
 use std::collections::HashSet;
 
