@@ -1,0 +1,437 @@
+//! Decides whether a history keeps what the engine promises.
+//!
+//! Pure: it looks at a [`History`] and at what the [reference interpreter](crate::reference) says the runs
+//! must come to. Where it compares moments it compares positions in the diary, which one file orders for all
+//! processes, or an attempt's own number; by the clock it goes in one place, which says why it may.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
+
+use anio_core::RunId;
+use anio_core::run::FactKind;
+use anio_store::record::{FactRecord, RunStatus};
+
+use crate::blueprint::{Blueprint, Fate};
+use crate::diary::{Line, What};
+use crate::history::{History, StoredRun};
+use crate::reference::{self, Expected, ExpectedTaskRun, TaskRunName};
+
+/// What must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// A run whose submit was acknowledged is in the database, as it was submitted.
+    AcknowledgedRunsAreKept,
+    /// An end that was acknowledged does not change.
+    AcknowledgedEndsAreKept,
+    /// Every run ends.
+    RunsEnd,
+    /// A run ends as it would have without crashes.
+    StatusAgrees,
+    /// Bodies execute for runs that are durable, and for no others.
+    BodiesBelongToRuns,
+    /// What would be skipped without crashes does not execute.
+    NothingExtraExecutes,
+    /// Every task run that executes without crashes has one end, and nothing is recorded after it.
+    TaskRunsEndOnce,
+    /// Outputs are those of an execution without crashes.
+    OutputsAgree,
+    /// What is written into the context is, too.
+    WritesAgree,
+    /// So is how often a task run fails.
+    FailuresAgree,
+    /// Maps are as wide as their lists.
+    WidthsAgree,
+    /// A fact is recorded once.
+    FactsAreRecordedOnce,
+    /// The attempts of a task run count up without gaps.
+    AttemptsCountUp,
+    /// A recorded success was executed.
+    SuccessesWereExecuted,
+    /// Bodies are given what they would be given without crashes.
+    InputsAgree,
+    /// What has succeeded is not begun again.
+    SuccessIsFinal,
+    /// A body begins after all that it depends on has ended.
+    DependenciesEndFirst,
+    /// What a body depends on is durable by then: it does not begin again.
+    DependenciesAreDurable,
+    /// A process begins an attempt once.
+    AttemptsBeginOncePerProcess,
+    /// A crash costs no more than what was under way.
+    CrashesCostWhatWasUnderWay,
+}
+
+impl Rule {
+    /// All rules.
+    pub const ALL: [Self; 20] = [
+        Self::AcknowledgedRunsAreKept,
+        Self::AcknowledgedEndsAreKept,
+        Self::RunsEnd,
+        Self::StatusAgrees,
+        Self::BodiesBelongToRuns,
+        Self::NothingExtraExecutes,
+        Self::TaskRunsEndOnce,
+        Self::OutputsAgree,
+        Self::WritesAgree,
+        Self::FailuresAgree,
+        Self::WidthsAgree,
+        Self::FactsAreRecordedOnce,
+        Self::AttemptsCountUp,
+        Self::SuccessesWereExecuted,
+        Self::InputsAgree,
+        Self::SuccessIsFinal,
+        Self::DependenciesEndFirst,
+        Self::DependenciesAreDurable,
+        Self::AttemptsBeginOncePerProcess,
+        Self::CrashesCostWhatWasUnderWay,
+    ];
+}
+
+/// A rule that does not hold, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The rule.
+    pub rule: Rule,
+    /// The run.
+    pub run: Option<RunId>,
+    /// The task run.
+    pub task_run: Option<TaskRunName>,
+    /// What was found.
+    pub found: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.rule)?;
+        if let Some(run) = self.run {
+            write!(f, ", run {run}")?;
+        }
+        if let Some((task, index)) = &self.task_run {
+            write!(f, ", task {task}")?;
+            index.map_or(Ok(()), |index| write!(f, " element {index}"))?;
+        }
+        write!(f, ": {}", self.found)
+    }
+}
+
+/// Checks a history of runs of these blueprints; runs of other workflows are left out.
+pub fn check(history: &History, blueprints: &[Blueprint]) -> Vec<Violation> {
+    let by_name: HashMap<&str, &Blueprint> =
+        blueprints.iter().map(|blueprint| (blueprint.name.as_str(), blueprint)).collect();
+    let mut diary: BTreeMap<RunId, Vec<(usize, &Line)>> = BTreeMap::new();
+    for (position, line) in history.diary.iter().enumerate() {
+        diary.entry(line.run).or_default().push((position, line));
+    }
+    let mut violations = Vec::new();
+    check_acknowledged(history, &mut violations);
+    let stored: HashSet<RunId> = history.runs.iter().map(|run| run.id).collect();
+    for (&run, lines) in diary.iter().filter(|(run, _)| !stored.contains(run)) {
+        let found = format!("{} lines in the diary and no row", lines.len());
+        violations.push(Violation { rule: Rule::BodiesBelongToRuns, run: Some(run), task_run: None, found });
+    }
+    let mut n_extra = 0;
+    for run in &history.runs {
+        let Some(blueprint) = by_name.get(run.workflow.as_str()) else { continue };
+        let expected = reference::execute(blueprint, run.n);
+        let lines = diary.get(&run.id).map_or(&[][..], Vec::as_slice);
+        let mut check = RunCheck { history, run, expected: &expected, lines, violations: &mut violations };
+        n_extra += check.all();
+    }
+    let n_extra_max = history.n_deaths * history.n_bodies_max;
+    if n_extra > n_extra_max {
+        let (n_deaths, n_bodies) = (history.n_deaths, history.n_bodies_max);
+        let found = format!("{n_extra} bodies begun again after {n_deaths} deaths with {n_bodies} under way");
+        let rule = Rule::CrashesCostWhatWasUnderWay;
+        violations.push(Violation { rule, run: None, task_run: None, found });
+    }
+    violations
+}
+
+fn check_acknowledged(history: &History, violations: &mut Vec<Violation>) {
+    let stored: HashMap<RunId, &StoredRun> = history.runs.iter().map(|run| (run.id, run)).collect();
+    let mut violate = |rule, run, found| {
+        violations.push(Violation { rule, run: Some(run), task_run: None, found });
+    };
+    for ack in &history.acks {
+        match stored.get(&ack.run) {
+            None => violate(Rule::AcknowledgedRunsAreKept, ack.run, "it is gone".to_owned()),
+            Some(run) if run.workflow != ack.workflow || run.n != ack.n => {
+                let found = format!(
+                    "submitted as {} on {}, stored as {} on {}",
+                    ack.workflow, ack.n, run.workflow, run.n
+                );
+                violate(Rule::AcknowledgedRunsAreKept, ack.run, found);
+            }
+            Some(_) => {}
+        }
+    }
+    for (run, status) in &history.ends {
+        let now = stored.get(run).map_or("gone", |run| run.status.as_str());
+        if now != status {
+            violate(Rule::AcknowledgedEndsAreKept, *run, format!("told to have {status}, now it is {now}"));
+        }
+    }
+}
+
+/// The check of one run.
+struct RunCheck<'a> {
+    history: &'a History,
+    run: &'a StoredRun,
+    expected: &'a Expected,
+    lines: &'a [(usize, &'a Line)],
+    violations: &'a mut Vec<Violation>,
+}
+
+impl RunCheck<'_> {
+    /// Returns how many bodies were begun again for a crash.
+    fn all(&mut self) -> usize {
+        if !self.run.status.is_terminal() {
+            let (workflow, n, status) = (&self.run.workflow, self.run.n, self.run.status);
+            let facts: Vec<_> = self.run.facts.iter().map(in_short).collect();
+            self.violate(Rule::RunsEnd, None, format!("{workflow} on {n} is {status}: {}", facts.join(", ")));
+        }
+        self.check_end();
+        let mut facts: BTreeMap<TaskRunName, Vec<&FactRecord>> = BTreeMap::new();
+        for fact in &self.run.facts {
+            facts.entry((fact.task.to_string(), fact.map_index)).or_default().push(fact);
+        }
+        let mut lines: BTreeMap<TaskRunName, Vec<(usize, &Line)>> = BTreeMap::new();
+        for (position, line) in self.lines {
+            lines.entry(line.task_run.clone()).or_default().push((*position, line));
+        }
+        self.check_widths(&mut facts);
+        let known: BTreeSet<&TaskRunName> = self.expected.task_runs.keys().collect();
+        let seen: BTreeSet<TaskRunName> = facts.keys().chain(lines.keys()).cloned().collect();
+        for name in seen.iter().filter(|name| !known.contains(name)) {
+            self.violate(Rule::NothingExtraExecutes, Some(name), "it should have been skipped".to_owned());
+        }
+        let expected = self.expected;
+        let mut n_extra = 0;
+        for (name, expected) in &expected.task_runs {
+            let facts = facts.get(name).map_or(&[][..], Vec::as_slice);
+            let lines = lines.get(name).map_or(&[][..], Vec::as_slice);
+            self.check_facts(name, expected, facts);
+            n_extra += self.check_lines(name, expected, facts, lines);
+        }
+        self.check_order(&lines);
+        n_extra
+    }
+
+    fn check_end(&mut self) {
+        let wanted = if self.expected.fails() { RunStatus::Failed } else { RunStatus::Succeeded };
+        let run = self.run;
+        if run.status.is_terminal() && run.status != wanted {
+            self.violate(
+                Rule::StatusAgrees,
+                None,
+                format!("it has {}; without crashes it has {wanted}", run.status),
+            );
+        }
+        if let Some(name) = &run.failed_for
+            && !self.expected.task_runs.get(name).is_some_and(ExpectedTaskRun::fails)
+        {
+            self.violate(
+                Rule::StatusAgrees,
+                Some(name),
+                "the run failed for it; it should not fail".to_owned(),
+            );
+        }
+    }
+
+    /// Looks at the facts of expansion, and takes them out.
+    fn check_widths(&mut self, facts: &mut BTreeMap<TaskRunName, Vec<&FactRecord>>) {
+        let expected = self.expected;
+        let is_expansion = |fact: &&FactRecord| matches!(fact.kind, FactKind::Expanded { .. });
+        let mut found: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        for (name, facts) in facts.iter_mut() {
+            for fact in facts.iter().filter(|fact| is_expansion(fact)) {
+                if let FactKind::Expanded { n } = fact.kind {
+                    found.entry(name.0.clone()).or_default().push(n);
+                }
+            }
+            facts.retain(|fact| !is_expansion(fact));
+        }
+        facts.retain(|_, facts| !facts.is_empty());
+        for (task, &width) in &expected.widths {
+            let found = found.remove(task).unwrap_or_default();
+            if found.len() > 1 {
+                self.violate(
+                    Rule::FactsAreRecordedOnce,
+                    Some(&(task.clone(), None)),
+                    format!("expanded to {found:?}"),
+                );
+            } else if found != [width] && self.run.status.is_terminal() {
+                self.violate(
+                    Rule::WidthsAgree,
+                    Some(&(task.clone(), None)),
+                    format!("{found:?} in place of {width}"),
+                );
+            }
+        }
+        for (task, widths) in found {
+            self.violate(Rule::NothingExtraExecutes, Some(&(task, None)), format!("expanded to {widths:?}"));
+        }
+    }
+
+    fn check_facts(&mut self, name: &TaskRunName, expected: &ExpectedTaskRun, facts: &[&FactRecord]) {
+        let mut seen = HashSet::new();
+        for fact in facts {
+            if !seen.insert((fact.attempt, word(fact))) {
+                let found = format!("{} of attempt {} is there twice", word(fact), fact.attempt);
+                self.violate(Rule::FactsAreRecordedOnce, Some(name), found);
+            }
+        }
+        let attempts: BTreeSet<u32> = facts.iter().map(|fact| fact.attempt).collect();
+        let in_order = facts.windows(2).all(|pair| pair[0].attempt <= pair[1].attempt);
+        let ends_once = attempts.iter().all(|attempt| {
+            let ends =
+                |fact: &&&FactRecord| fact.attempt == *attempt && !matches!(fact.kind, FactKind::Started);
+            facts.iter().filter(ends).count() <= 1
+        });
+        if !attempts.iter().copied().eq(1..=attempts.len() as u32) || !in_order || !ends_once {
+            self.violate(Rule::AttemptsCountUp, Some(name), all_in_short(facts));
+        }
+        let ends = facts.iter().filter(|fact| is_final(fact)).count();
+        let is_over = self.run.status.is_terminal();
+        if ends > 1 || is_over && ends != 1 || ends == 1 && !facts.last().is_some_and(|fact| is_final(fact)) {
+            self.violate(Rule::TaskRunsEndOnce, Some(name), all_in_short(facts));
+        }
+        let n_failed =
+            facts.iter().filter(|fact| matches!(fact.kind, FactKind::Failed { .. })).count() as u32;
+        let agrees = match expected.fate {
+            Fate::Succeeds(n_max) => n_failed <= n_max,
+            Fate::Fails(n) => n_failed == n || !is_over && n_failed <= n,
+        };
+        if !agrees {
+            let found = format!("failed {n_failed} times; without crashes it {:?}", expected.fate);
+            self.violate(Rule::FailuresAgree, Some(name), found);
+        }
+        for fact in facts {
+            if let FactKind::Succeeded { output, writes, .. } = &fact.kind {
+                if expected.fails()
+                    || !output.parse().is_ok_and(|output: serde_json::Value| output == expected.output)
+                {
+                    let found = format!("{output:?}; without crashes {:?}", expected.output);
+                    self.violate(Rule::OutputsAgree, Some(name), found);
+                }
+                let found: BTreeMap<String, serde_json::Value> = writes
+                    .iter()
+                    .flat_map(|writes| &writes.set)
+                    .filter_map(|(key, value)| {
+                        Some((key.to_string(), serde_json::from_str(value.raw().get()).ok()?))
+                    })
+                    .collect();
+                if !found.iter().eq(expected.write.iter().map(|(key, value)| (key, value))) {
+                    let found = format!("{found:?}; without crashes {:?}", expected.write);
+                    self.violate(Rule::WritesAgree, Some(name), found);
+                }
+            }
+        }
+    }
+
+    fn check_lines(
+        &mut self,
+        name: &TaskRunName,
+        expected: &ExpectedTaskRun,
+        facts: &[&FactRecord],
+        lines: &[(usize, &Line)],
+    ) -> usize {
+        for (_, line) in lines.iter().filter(|(_, line)| line.inputs != expected.inputs) {
+            let found = format!("process {} gave attempt {} other inputs", line.pid, line.attempt);
+            self.violate(Rule::InputsAgree, Some(name), found);
+        }
+        let by_living = |line: &Line| !self.history.zombies.contains(&line.pid);
+        let begins: Vec<&Line> = lines
+            .iter()
+            .map(|(_, line)| *line)
+            .filter(|line| line.what == What::Begin && by_living(line))
+            .collect();
+        let success = facts.iter().find(|fact| matches!(fact.kind, FactKind::Succeeded { .. }));
+        if let Some(success) = success {
+            let ended = |line: &&Line| line.what == What::End && line.attempt == success.attempt;
+            if !lines.iter().map(|(_, line)| *line).any(|line| ended(&line)) {
+                let found = format!("attempt {} is recorded, and no body of it ended", success.attempt);
+                self.violate(Rule::SuccessesWereExecuted, Some(name), found);
+            }
+            // By the clock too: the fact's time is when its own body returned, so a body that begins later is
+            // one more, and its begin was decided without that fact.
+            let again = |line: &&&Line| line.attempt > success.attempt || line.at > success.at;
+            if let Some(line) = begins.iter().find(again) {
+                let found = format!(
+                    "attempt {} succeeded; process {} began attempt {} {:?} later",
+                    success.attempt,
+                    line.pid,
+                    line.attempt,
+                    line.at.since(success.at)
+                );
+                self.violate(Rule::SuccessIsFinal, Some(name), found);
+            }
+        }
+        let mut seen = HashSet::new();
+        for line in &begins {
+            if !seen.insert((line.pid, line.attempt)) {
+                let found = format!("process {} began attempt {} twice", line.pid, line.attempt);
+                self.violate(Rule::AttemptsBeginOncePerProcess, Some(name), found);
+            }
+        }
+        begins.len().saturating_sub(expected.n_attempts as usize)
+    }
+
+    /// Looks at what began before what it depends on, by position in the diary.
+    fn check_order(&mut self, lines: &BTreeMap<TaskRunName, Vec<(usize, &Line)>>) {
+        let expected = self.expected;
+        let zombies = &self.history.zombies;
+        let of = |name: &TaskRunName, what: What| {
+            let lines = lines.get(name).map_or(&[][..], Vec::as_slice).iter();
+            let is_it = move |(_, line): &&(usize, &Line)| line.what == what && !zombies.contains(&line.pid);
+            lines.filter(is_it).map(|(position, _)| *position)
+        };
+        for (name, task_run) in &expected.task_runs {
+            let Some(begun) = of(name, What::Begin).min() else { continue };
+            for dependency in &task_run.dependencies {
+                let elements = (dependency.clone(), None)..=(dependency.clone(), Some(u32::MAX));
+                for (before, _) in expected.task_runs.range(elements) {
+                    let (task, index) = before;
+                    if of(before, What::End).min().is_none_or(|ended| ended > begun) {
+                        let found = format!("it began before {task} {index:?} had ended");
+                        self.violate(Rule::DependenciesEndFirst, Some(name), found);
+                    }
+                    if of(before, What::Begin).max().is_some_and(|again| again > begun) {
+                        let found = format!("{task} {index:?} began again after this had begun");
+                        self.violate(Rule::DependenciesAreDurable, Some(name), found);
+                    }
+                }
+            }
+        }
+    }
+
+    fn violate(&mut self, rule: Rule, task_run: Option<&TaskRunName>, found: String) {
+        self.violations.push(Violation { rule, run: Some(self.run.id), task_run: task_run.cloned(), found });
+    }
+}
+
+const fn is_final(fact: &FactRecord) -> bool {
+    matches!(fact.kind, FactKind::Succeeded { .. } | FactKind::Failed { retry_at: None, .. })
+}
+
+const fn word(fact: &FactRecord) -> &'static str {
+    match fact.kind {
+        FactKind::Started => "started",
+        FactKind::Succeeded { .. } => "succeeded",
+        FactKind::Failed { .. } => "failed",
+        FactKind::Interrupted { .. } => "interrupted",
+        FactKind::Expanded { .. } => "expanded",
+    }
+}
+
+fn in_short(fact: &FactRecord) -> String {
+    let index = fact.map_index.map_or_else(String::new, |index| format!("[{index}]"));
+    format!("{}{index} {} {}", fact.task, word(fact), fact.attempt)
+}
+
+fn all_in_short(facts: &[&FactRecord]) -> String {
+    facts.iter().map(|fact| in_short(fact)).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

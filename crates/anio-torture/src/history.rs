@@ -1,0 +1,97 @@
+//! All that is known after a storm: what was acknowledged, what the database says, what the bodies wrote.
+
+use std::collections::BTreeSet;
+
+use anio_core::RunId;
+use anio_store::record::{FactRecord, RunQuery, RunRecord, RunStatus};
+use anio_store::{Store, StoreOptions};
+
+use crate::Result;
+use crate::body::RunInput;
+use crate::diary::Line;
+use crate::reference::TaskRunName;
+
+/// How many runs are read at a time.
+const PAGE: u32 = 500;
+
+/// What happened, as told by three witnesses that know nothing of one another.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Submits that were acknowledged.
+    pub acks: Vec<Ack>,
+    /// Ends that were acknowledged.
+    pub ends: Vec<(RunId, String)>,
+    /// What the database says.
+    pub runs: Vec<StoredRun>,
+    /// What the bodies wrote, in the order of the file.
+    pub diary: Vec<Line>,
+    /// How often a worker died or lost its lease.
+    pub n_deaths: usize,
+    /// How many bodies a worker has under way at the most.
+    pub n_bodies_max: usize,
+    /// Processes that went on for a while after they had lost their lease. What their bodies began in that
+    /// time is allowed: execution is at-least-once.
+    pub zombies: BTreeSet<u32>,
+}
+
+/// A submit that was acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// The run.
+    pub run: RunId,
+    /// Its workflow.
+    pub workflow: String,
+    /// The number in its input.
+    pub n: u64,
+}
+
+/// A run as the database has it.
+#[derive(Clone, Debug)]
+pub struct StoredRun {
+    /// Its identity.
+    pub id: RunId,
+    /// Its workflow.
+    pub workflow: String,
+    /// The number in its input.
+    pub n: u64,
+    /// Its state.
+    pub status: RunStatus,
+    /// The task run that it failed for.
+    pub failed_for: Option<TaskRunName>,
+    /// Its facts, in the order in which they were committed.
+    pub facts: Vec<FactRecord>,
+}
+
+/// Reads all runs of a store with their facts.
+///
+/// # Errors
+/// Those of the store.
+pub async fn read_runs(url: &str) -> Result<Vec<StoredRun>> {
+    let store = Store::open(url, StoreOptions::default()).await?;
+    let mut runs = Vec::new();
+    let mut before = None;
+    loop {
+        let page = store.runs(RunQuery { before, limit: PAGE, ..RunQuery::default() }).await?;
+        let Some(last) = page.last() else { break };
+        before = Some(last.id);
+        for record in page {
+            let facts = store.facts(record.id).await?;
+            runs.push(StoredRun::new(record, facts)?);
+        }
+    }
+    store.close().await;
+    Ok(runs)
+}
+
+impl StoredRun {
+    fn new(record: RunRecord, facts: Vec<FactRecord>) -> Result<Self> {
+        Ok(Self {
+            id: record.id,
+            workflow: record.workflow.to_string(),
+            n: record.input.parse::<RunInput>()?.n,
+            status: record.status,
+            failed_for: record.failure.map(|failure| (failure.task, failure.map_index)),
+            facts,
+        })
+    }
+}
