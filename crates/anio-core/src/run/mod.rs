@@ -17,6 +17,8 @@
 
 mod event;
 mod fact;
+#[cfg(test)]
+mod model;
 mod scope;
 mod task_run;
 

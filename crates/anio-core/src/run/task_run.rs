@@ -25,11 +25,11 @@ pub(super) enum Stage {
 /// The elements of a mapped task.
 #[derive(Clone, Debug)]
 pub(super) struct Map {
-    runs: Vec<TaskRun>,
+    pub(super) runs: Vec<TaskRun>,
     pub(super) n_undecided: u32,
     pub(super) n_undurable: u32,
     pub(super) n_failed: u32,
-    gathered: OnceLock<Output>,
+    pub(super) gathered: OnceLock<Output>,
 }
 
 /// One task run.
@@ -43,7 +43,7 @@ pub(super) struct TaskRun {
     pub(super) cautious: bool,
     pub(super) state: State,
     pub(super) started_at: Timestamp,
-    ended_at: Timestamp,
+    pub(super) ended_at: Timestamp,
     pub(super) failure: Option<Arc<TaskFailure>>,
 }
 

@@ -1,0 +1,52 @@
+//! The state of the owner against the log, field by field.
+
+use super::rule::{Checked, Rule, check};
+use super::world::World;
+use crate::run::task_run::{Stage, State, TaskRun};
+
+impl World<'_> {
+    /// The owner's state against the log: what has ended in the log has ended likewise in the state, and
+    /// where nothing is on its way to the log the two agree on everything.
+    pub(super) fn compare(&self) -> Checked {
+        let (log, live) = (&self.store.replayed, &self.owner.state);
+        if self.is_blind {
+            return Ok(());
+        }
+        let all_durable = live.awaited.is_empty();
+        for (task, (log, live)) in (0..).zip(log.nodes.iter().zip(&live.nodes)) {
+            let told = || {
+                format!("the log has {log:?} of {}, the state has {live:?}", self.case.plan.task(task).name)
+            };
+            let agrees = match (&log.stage, &live.stage) {
+                (Stage::Skipped { because: a }, Stage::Skipped { because: b }) => a == b,
+                (Stage::Skipped { .. }, _) => false,
+                (Stage::Waiting, b) => !all_durable || matches!(b, Stage::Waiting),
+                // The log is ahead while an answer is on its way.
+                (Stage::Single(run), Stage::Waiting) => !all_durable && !run.has_ended(),
+                (a, b) => {
+                    a.runs(task).count() == b.runs(task).count()
+                        && a.runs(task).zip(b.runs(task)).all(|((_, a), (_, b))| agree(a, b, all_durable))
+                }
+            };
+            check(agrees && (log.missing == live.missing || !all_durable), Rule::ReplayAgrees, told)?;
+        }
+        check(
+            log.n_open == live.n_open || (!all_durable && log.n_open > live.n_open),
+            Rule::ReplayAgrees,
+            || format!("{} tasks are open in the log, {} in the state", log.n_open, live.n_open),
+        )
+    }
+}
+
+/// Whether a task run in the log is what it is in the state, or was.
+fn agree(log: &TaskRun, live: &TaskRun, all_durable: bool) -> bool {
+    let state = match (&log.state, &live.state) {
+        (State::Succeeded { output: a, .. }, State::Succeeded { output: b, .. }) => a == b,
+        (State::Failed, State::Failed) => true,
+        (State::Succeeded { .. } | State::Failed, _) => false,
+        (State::Backoff { due: a }, State::Backoff { due: b }) => a == b,
+        (_, live) => !all_durable || !matches!(live, State::Succeeded { .. } | State::Failed),
+    };
+    let last = (log.attempt, log.n_failures, &log.failure) == (live.attempt, live.n_failures, &live.failure);
+    state && (last || (!log.has_ended() && log.attempt <= live.attempt && log.n_failures <= live.n_failures))
+}

@@ -1,0 +1,92 @@
+//! Runs that are too large to be walked through completely: one way each, at random, from a seed.
+
+use super::case::{Case, Fate, Limits, On};
+use super::explore::Counterexample;
+use super::rule::{Broken, Rule, check};
+use super::world::{Action, World};
+
+/// Splitmix64 (Steele, Lea, Flood: *Fast Splittable Pseudorandom Number Generators*, 2014).
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// A workflow of 10 to 30 tasks, maps among them, that changes hands up to four times.
+pub(super) fn case(random: &mut Random) -> Case {
+    let limits = Limits {
+        slots: 1 + random.below(5),
+        n_hands: random.below(5) as u8,
+        poison_deaths: [1, 2, 3, u32::MAX][random.below(4)],
+        ..Limits::ONCE
+    };
+    let mut tasks: Vec<(Fate, Vec<On>)> = Vec::new();
+    for task in 0..10 + random.below(21) {
+        let fate = match random.below(40) {
+            0..10 => Fate::Lists(random.below(5) as u32),
+            10..16 => Fate::FailsOnce,
+            16 => Fate::Fails,
+            17 => Fate::FailsAt(Some(1)),
+            18 if limits.can_poison() => Fate::Kills,
+            _ => Fate::Succeeds,
+        };
+        let mut edges = Vec::new();
+        let mut is_mapped = false;
+        for _ in 0..random.below(4).min(task) {
+            let from = task - 1 - random.below(task.min(6));
+            if edges.iter().any(|on| matches!(on, On::Whole(other) | On::Each(other) if *other == from)) {
+                continue;
+            }
+            let (fate, above) = &tasks[from];
+            let is_list = matches!(fate, Fate::Lists(_)) || above.iter().any(|on| matches!(on, On::Each(_)));
+            let each = is_list && !is_mapped && !random.one_in(3);
+            is_mapped |= each;
+            edges.push(if each { On::Each(from) } else { On::Whole(from) });
+        }
+        tasks.push((fate, edges));
+    }
+    if random.one_in(2) { Case::reversed(limits, &tasks) } else { Case::new(limits, &tasks) }
+}
+
+/// Goes one way through a case; how many steps it took.
+pub(super) fn run(case: &Case, random: &mut Random) -> Result<usize, Counterexample> {
+    let mut path = Vec::new();
+    walk(case, random, &mut path).map_err(|broken| Counterexample::new(case, broken, &path))?;
+    Ok(path.len())
+}
+
+fn walk(case: &Case, random: &mut Random, path: &mut Vec<Action>) -> Result<(), Broken> {
+    let mut world = World::new(case, None, false)?;
+    let mut actions = Vec::new();
+    loop {
+        actions.clear();
+        let n_onward = world.actions(&mut actions);
+        if n_onward == 0 {
+            return check(world.has_ended(), Rule::RunEnds, || "nothing is left to happen".to_owned());
+        }
+        check(path.len() < 20_000, Rule::RunEnds, || "it goes on and on".to_owned())?;
+        // Misfortune comes now and then, what leads on comes all the time.
+        let n = if random.one_in(30) { actions.len() } else { n_onward };
+        let action = actions[random.below(n)];
+        path.push(action);
+        world.perform(action)?;
+    }
+}

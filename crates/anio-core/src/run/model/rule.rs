@@ -1,0 +1,261 @@
+//! What must hold in every interleaving, and the ledger that the rules are read from.
+
+use std::fmt;
+
+use super::case::{Case, End};
+use crate::error::FailureKind;
+use crate::run::{Fact, FactKind, RunEnd, TaskRunKey};
+
+/// A rule of the engine's contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    DurableFirst,
+    NoSecondSuccess,
+    FactOnce,
+    AttemptsCountUp,
+    ProducedOrder,
+    OneOwner,
+    RunEnds,
+    SameOutcome,
+    ReplayAgrees,
+    EndIsLast,
+    AcknowledgedIsDurable,
+    PoisonEnds,
+    CautiousStart,
+    PolicyHolds,
+    AskedOnce,
+    LogReadsBack,
+    NoPanic,
+}
+
+impl Rule {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::DurableFirst => "a body starts only when all facts that it rests on are in the log",
+            Self::NoSecondSuccess => "no task run that has ended is executed again",
+            Self::FactOnce => "an attempt has one beginning and one end in the log, a map one width",
+            Self::AttemptsCountUp => "the attempts of a task run count up without gaps or repeats",
+            Self::ProducedOrder => "the log has the facts of an owner in the order in which it produced them",
+            Self::OneOwner => "at most one owner commits in an epoch, and none after a later one was named",
+            Self::RunEnds => "every run ends",
+            Self::SameOutcome => "every run ends as the undisturbed one does",
+            Self::ReplayAgrees => "the log replayed says what the living state says of all that is durable",
+            Self::EndIsLast => "a run's end is its last record, when every task is settled",
+            Self::AcknowledgedIsDurable => "nothing is acknowledged that is not in the log",
+            Self::PoisonEnds => "a task run is given up after so many deaths of its worker, not before",
+            Self::CautiousStart => "what a resumed run finds ready has its start in the log before it starts",
+            Self::PolicyHolds => "a task run fails as often as its policy says, crashes or not",
+            Self::AskedOnce => "effects are asked for once, and events that come late do nothing",
+            Self::LogReadsBack => "every log can be replayed",
+            Self::NoPanic => "the state machine does not panic",
+        }
+    }
+}
+
+/// A rule that was broken, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Broken {
+    pub(super) rule: Rule,
+    pub(super) how: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.rule.as_str(), self.how)
+    }
+}
+
+pub(super) type Checked = Result<(), Broken>;
+
+/// Breaks `rule` unless `holds`.
+pub(super) fn check(holds: bool, rule: Rule, how: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(Broken { rule, how: how() }) }
+}
+
+/// What the log says of one task run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub(super) struct Entry {
+    /// The last attempt that is told of.
+    pub(super) attempt: u32,
+    /// It has begun and not ended.
+    pub(super) in_flight: bool,
+    /// It began under an owner that is gone.
+    pub(super) orphaned: bool,
+    /// Deaths of workers in a row that found it in flight.
+    pub(super) deaths: u32,
+    pub(super) n_failures: u32,
+    pub(super) end: Option<Ended>,
+    /// Executions of a body that kills its worker.
+    pub(super) n_kills: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Ended {
+    Succeeded,
+    Failed,
+    Poison,
+    Expanded(u32),
+}
+
+/// What was ever committed, by task run. Unlike the log it forgets nothing, even where the store does.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ledger {
+    /// In the order of the keys.
+    entries: Vec<(TaskRunKey, Entry)>,
+    first_failed: Option<TaskRunKey>,
+    end: Option<RunEnd>,
+}
+
+impl Ledger {
+    pub(super) fn entries(&self) -> &[(TaskRunKey, Entry)] {
+        &self.entries
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    pub(super) fn entry(&self, key: TaskRunKey) -> Option<&Entry> {
+        let position = self.entries.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+        Some(&self.entries[position].1)
+    }
+
+    fn entry_mut(&mut self, key: TaskRunKey) -> &mut Entry {
+        let position = self.entries.binary_search_by_key(&key, |(key, _)| *key).unwrap_or_else(|position| {
+            self.entries.insert(position, (key, Entry::default()));
+            position
+        });
+        &mut self.entries[position].1
+    }
+
+    pub(super) fn succeeded(&self, key: TaskRunKey) -> bool {
+        self.entry(key).is_some_and(|entry| entry.end == Some(Ended::Succeeded))
+    }
+
+    /// Whether all of a task's task runs have succeeded.
+    pub(super) fn task_succeeded(&self, case: &Case, task: u32) -> bool {
+        let whole = TaskRunKey { task, map_index: None };
+        match case.plan.task(task).mapped_over() {
+            None => self.succeeded(whole),
+            // An empty list tells all there is to know of a map over it, before that is recorded.
+            Some(_) => case.width(task).is_some_and(|width| {
+                (0..width).all(|index| self.succeeded(TaskRunKey { task, map_index: Some(index) }))
+                    && (width > 0 || self.dependencies_succeeded(case, task))
+            }),
+        }
+    }
+
+    pub(super) fn dependencies_succeeded(&self, case: &Case, task: u32) -> bool {
+        case.plan.task(task).dependencies.iter().all(|(dependency, _)| self.task_succeeded(case, *dependency))
+    }
+
+    /// Another owner takes over; where the one before died, what it had in flight may have killed it.
+    pub(super) fn hand_over(&mut self, died: bool) {
+        for (_, entry) in &mut self.entries {
+            entry.deaths += u32::from(entry.in_flight && !entry.orphaned && died);
+            entry.orphaned = entry.in_flight;
+        }
+    }
+
+    pub(super) fn count_kill(&mut self, case: &Case, key: TaskRunKey) -> Checked {
+        let entry = self.entry_mut(key);
+        entry.n_kills += 1;
+        let (n_kills, bound) = (entry.n_kills, case.limits.poison_deaths.saturating_add(1));
+        // The first execution may have been too short to leave a trace.
+        check(n_kills <= bound, Rule::PoisonEnds, || format!("{} killed {n_kills} workers", name(case, key)))
+    }
+
+    /// A fact was committed.
+    pub(super) fn take(&mut self, case: &Case, fact: &Fact) -> Checked {
+        let (key, attempt) = (fact.key, fact.attempt);
+        let told = || format!("{:?} of attempt {attempt} of {}", fact.kind, name(case, key));
+        check(self.end.is_none(), Rule::EndIsLast, told)?;
+        let entry = self.entry_mut(key);
+        check(entry.end.is_none() || attempt <= entry.attempt, Rule::NoSecondSuccess, told)?;
+        check(entry.end.is_none(), Rule::FactOnce, told)?;
+        if let FactKind::Expanded { n } = fact.kind {
+            entry.end = Some(Ended::Expanded(n));
+            return check(attempt == 0, Rule::AttemptsCountUp, told);
+        }
+        let begins = fact.kind == FactKind::Started;
+        let poison =
+            matches!(&fact.kind, FactKind::Failed { failure, .. } if failure.kind == FailureKind::Poison);
+        let goes_on = entry.in_flight && !begins && entry.orphaned == poison;
+        check(attempt != entry.attempt || goes_on, Rule::FactOnce, told)?;
+        let next = if goes_on { entry.attempt } else { entry.attempt + 1 };
+        check(attempt == next, Rule::AttemptsCountUp, told)?;
+        entry.attempt = attempt;
+        entry.in_flight = begins;
+        entry.orphaned = false;
+        let deaths = if begins { entry.deaths } else { std::mem::take(&mut entry.deaths) };
+        match &fact.kind {
+            FactKind::Succeeded { output, .. } => {
+                entry.end = Some(Ended::Succeeded);
+                check(case.expected_output(key) == Some(output), Rule::SameOutcome, told)
+            }
+            FactKind::Failed { retry_at, failure, .. } => {
+                entry.n_failures += 1;
+                let n_failures = entry.n_failures;
+                if retry_at.is_none() {
+                    entry.end = Some(if poison { Ended::Poison } else { Ended::Failed });
+                    self.first_failed.get_or_insert(key);
+                }
+                check(!poison || deaths >= case.limits.poison_deaths, Rule::PoisonEnds, told)?;
+                let last = poison || failure.kind == FailureKind::Data || n_failures == case.attempts(key);
+                check(retry_at.is_none() == last, Rule::PolicyHolds, told)
+            }
+            FactKind::Interrupted { .. } => {
+                entry.n_kills = 0;
+                Ok(())
+            }
+            FactKind::Started | FactKind::Expanded { .. } => Ok(()),
+        }
+    }
+
+    /// The run's end was committed.
+    pub(super) fn take_end(&mut self, case: &Case, end: &RunEnd) -> Checked {
+        let told = || format!("{end:?}");
+        check(self.end.is_none(), Rule::EndIsLast, told)?;
+        self.end = Some(end.clone());
+        let poison: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.end == Some(Ended::Poison))
+            .map(|(key, _)| *key)
+            .collect();
+        for (key, expected) in case.outcome(&poison) {
+            let ended = self.entry(key).and_then(|entry| entry.end);
+            let how = || format!("{} is {ended:?} where {expected:?} was expected", name(case, key));
+            let (settled, agrees) = match &expected {
+                End::Succeeded(_) => (ended.is_some(), ended == Some(Ended::Succeeded)),
+                End::Failed => (ended.is_some(), matches!(ended, Some(Ended::Failed | Ended::Poison))),
+                End::Skipped => (true, self.entry(key).is_none()),
+            };
+            check(settled, Rule::EndIsLast, how)?;
+            check(agrees, Rule::SameOutcome, how)?;
+        }
+        let named = end.failure.as_ref().map(|failure| (failure.task.as_str(), failure.map_index));
+        let first = self.first_failed.map(|key| (case.plan.task(key.task).name.as_str(), key.map_index));
+        check(named == first, Rule::SameOutcome, told)
+    }
+
+    /// The owner of the run starts a body; a cautious start is in the log.
+    pub(super) fn may_start(&self, case: &Case, key: TaskRunKey, attempt: u32, cautious: bool) -> Checked {
+        let told = || format!("attempt {attempt} of {}", name(case, key));
+        check(self.dependencies_succeeded(case, key.task), Rule::DurableFirst, told)?;
+        let blank = Entry::default();
+        let entry = self.entry(key).unwrap_or(&blank);
+        check(entry.end.is_none(), Rule::NoSecondSuccess, told)?;
+        check(entry.deaths < case.limits.poison_deaths, Rule::PoisonEnds, told)?;
+        let recorded = entry.in_flight && !entry.orphaned && entry.attempt == attempt;
+        check(recorded || !cautious, Rule::CautiousStart, told)?;
+        check(recorded || entry.attempt + 1 == attempt, Rule::AttemptsCountUp, told)?;
+        let mapped = case.plan.task(key.task).mapped_over().is_some();
+        check(mapped == key.map_index.is_some(), Rule::SameOutcome, told)
+    }
+}
+
+pub(super) fn name(case: &Case, key: TaskRunKey) -> String {
+    let task = &case.plan.task(key.task).name;
+    key.map_index.map_or_else(|| task.to_string(), |index| format!("{task}[{index}]"))
+}

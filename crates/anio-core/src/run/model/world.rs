@@ -1,0 +1,511 @@
+//! The world around the state machine: a store, the worker that owns the run, and perhaps one that
+//! owned it before and does not know.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::case::{Case, Hand};
+use super::plant::Plant;
+use super::rule::{Broken, Checked, Ledger, Rule, check, name};
+use super::worker::{Record, Worker};
+use crate::name::RunId;
+use crate::output::Output;
+use crate::run::{Awaited, Effect, Event, Fact, FactKind, RunState, TaskRunKey};
+use crate::time::Timestamp;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    Owner,
+    Zombie,
+}
+
+/// One step of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// A ready task run gets a slot; if its start is only noted, the note will be written, or not.
+    Dispatch { who: Who, key: TaskRunKey, note: bool },
+    /// A body comes to its end.
+    Return { who: Who, key: TaskRunKey },
+    /// A body is dropped by a worker that shuts down.
+    Interrupt { who: Who, key: TaskRunKey },
+    /// The writer commits the first `n` of what has gathered, in one batch.
+    Write { n: usize },
+    /// The commit's answer arrives.
+    Answer { who: Who },
+    /// A timer fires.
+    Due { who: Who, key: TaskRunKey },
+    /// Time goes on to the next moment that somebody waits for.
+    Tick,
+    /// The owner starts nothing more.
+    Shutdown,
+    /// The owner has shut down; the next one takes the run up.
+    Release,
+    /// The owner dies; the next one takes the run up.
+    Crash,
+    /// The owner's lease is lost; the next one takes the run up while it goes on.
+    TakeOver,
+    /// The zombie has done what it does before its next commit.
+    Sleep,
+    /// The zombie commits all that has gathered, and should be refused.
+    Refuse,
+}
+
+#[derive(Debug)]
+pub(super) struct Store {
+    log: Rc<Vec<Rc<Fact>>>,
+    /// The place in the order of production of the owner's last fact.
+    last_place: u64,
+    last_epoch: u32,
+    pub(super) epoch: u32,
+    pub(super) ledger: Ledger,
+    /// All facts of the log, replayed.
+    pub(super) replayed: Rc<RunState>,
+    has_end: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct World<'a> {
+    pub(super) case: &'a Case,
+    pub(super) plant: Option<Plant>,
+    /// Look at what happens only, not into the state.
+    pub(super) is_blind: bool,
+    pub(super) store: Store,
+    pub(super) owner: Worker,
+    pub(super) zombie: Option<Worker>,
+    pub(super) now: Timestamp,
+    /// How often the run may still change hands.
+    pub(super) n_hands: u8,
+}
+
+impl<'a> World<'a> {
+    /// A worker has claimed the run for the first time.
+    pub(super) fn new(case: &'a Case, plant: Option<Plant>, is_blind: bool) -> Result<Self, Broken> {
+        let store = Store {
+            log: Rc::default(),
+            last_place: 0,
+            last_epoch: 0,
+            epoch: 0,
+            ledger: Ledger::default(),
+            replayed: Rc::new(fresh(case)),
+            has_end: false,
+        };
+        let owner = Worker::new(fresh(case), 0);
+        let now = Timestamp::default();
+        let mut world =
+            Self { case, plant, is_blind, store, owner, zombie: None, now, n_hands: case.limits.n_hands };
+        world.tell(Who::Owner, Event::Begin { epoch: 0 })?;
+        Ok(world)
+    }
+
+    pub(super) fn fork(&self) -> Self {
+        Self {
+            store: self.store.fork(),
+            owner: self.owner.fork(),
+            zombie: self.zombie.as_ref().map(Worker::fork),
+            ..*self
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.store.has_end
+    }
+
+    // ------ what can happen ------
+
+    /// All that can happen next. The first of it, as many as are returned, leads on without misfortune.
+    ///
+    /// A zombie's steps touch nobody but itself until it commits, and then the fence; so whatever it does
+    /// may as well come at once after the takeover, while it is awake, and only its commit at any time.
+    pub(super) fn actions(&self, actions: &mut Vec<Action>) -> usize {
+        if let Some(zombie) = self.zombie.as_ref().filter(|zombie| zombie.is_awake) {
+            actions.push(Action::Sleep);
+            self.actions_of(Who::Zombie, zombie, actions);
+            return actions.len();
+        }
+        let owner = &self.owner;
+        self.actions_of(Who::Owner, owner, actions);
+        if self.next_moment().is_some() {
+            actions.push(Action::Tick);
+        }
+        if self.store.has_end {
+            let n = actions.len();
+            actions.extend(self.zombie.as_ref().map(|_| Action::Refuse));
+            return n;
+        }
+        if owner.is_idle() && owner.is_shutting_down {
+            actions.push(Action::Release);
+        }
+        let killer = owner.slots.iter().any(|&(key, attempt)| attempt.is_some() && self.case.kills(key));
+        actions.extend(killer.then_some(Action::Crash));
+        let n = actions.len();
+        actions.extend(self.zombie.as_ref().map(|_| Action::Refuse));
+        if self.n_hands > 0 {
+            actions.extend(self.case.limits.hands.iter().filter_map(|hand| match hand {
+                Hand::Crash => (!killer).then_some(Action::Crash),
+                Hand::TakeOver => self.zombie.is_none().then_some(Action::TakeOver),
+                Hand::Shutdown => (!owner.is_shutting_down).then_some(Action::Shutdown),
+            }));
+        }
+        n
+    }
+
+    fn actions_of(&self, who: Who, worker: &Worker, actions: &mut Vec<Action>) {
+        if worker.slots.len() < self.case.limits.slots && !worker.is_shutting_down {
+            for &key in &worker.ready {
+                let cautious = worker.state.run(key).is_some_and(|run| run.cautious);
+                let notes = if cautious { &[true][..] } else { self.case.limits.notes };
+                actions.extend(notes.iter().map(|&note| Action::Dispatch { who, key, note }));
+            }
+        }
+        for &(key, attempt) in &worker.slots {
+            if attempt.is_some() && !self.case.kills(key) {
+                actions.push(Action::Return { who, key });
+            }
+            if attempt.is_some() && worker.is_shutting_down {
+                actions.push(Action::Interrupt { who, key });
+            }
+        }
+        if !worker.gathered.is_empty() && worker.answer.is_none() && who == Who::Owner {
+            actions.push(Action::Write { n: worker.gathered.len() });
+            if worker.gathered.len() > 1 {
+                actions.push(Action::Write { n: 1 });
+            }
+        }
+        if worker.answer.is_some() {
+            actions.push(Action::Answer { who });
+        }
+        for &(key, due) in &worker.timers {
+            if due <= self.now && !worker.is_shutting_down {
+                actions.push(Action::Due { who, key });
+            }
+        }
+    }
+
+    /// The next time in the future that the owner waits for, or will.
+    fn next_moment(&self) -> Option<Timestamp> {
+        let armed = self.owner.timers.iter().map(|(_, due)| *due);
+        let awaited = self.owner.state.awaited.iter().filter_map(|awaited| match awaited {
+            Awaited::Retry(_, due) => Some(*due),
+            _ => None,
+        });
+        armed.chain(awaited).filter(|due| *due > self.now && !self.owner.is_shutting_down).min()
+    }
+
+    // ------ what happens ------
+
+    pub(super) fn perform(&mut self, action: Action) -> Checked {
+        match action {
+            Action::Dispatch { who, key, note } => {
+                let worker = self.worker(who);
+                worker.ready.retain(|ready| *ready != key);
+                worker.slots.push((key, None));
+                worker.notes = note;
+                let (n_produced, n_slots) = (worker.n_produced, worker.slots.len());
+                self.tell(who, Event::Dispatched { key })?;
+                let worker = self.worker(who);
+                let started = worker.slots.last().is_some_and(|(_, attempt)| attempt.is_some());
+                let heard = worker.slots.len() == n_slots && (started || worker.n_produced > n_produced);
+                check(heard, Rule::AskedOnce, || {
+                    format!("{} was ready and does not start", name(self.case, key))
+                })
+            }
+            Action::Return { who, key } => self.give_back(who, key),
+            Action::Interrupt { who, key } => {
+                let attempt = self.worker(who).leave(key);
+                if self.plant == Some(Plant::DropsInterruptions) {
+                    return Ok(());
+                }
+                self.tell(who, Event::Interrupted { key, attempt })
+            }
+            Action::Write { n } => self.write(Who::Owner, n),
+            Action::Refuse => {
+                let n = self.worker(Who::Zombie).gathered.len();
+                self.write(Who::Zombie, n)
+            }
+            Action::Sleep => {
+                self.zombie = self.zombie.take().filter(|zombie| !zombie.gathered.is_empty());
+                self.zombie.iter_mut().for_each(|zombie| zombie.is_awake = false);
+                Ok(())
+            }
+            Action::Answer { who } => {
+                let n = self.worker(who).answer.take().expect("an answer is there");
+                self.tell(who, Event::Committed { n })?;
+                if who == Who::Owner { self.compare() } else { Ok(()) }
+            }
+            Action::Due { who, key } => {
+                self.worker(who).timers.retain(|(timer, _)| *timer != key);
+                self.tell(who, Event::Due { key })
+            }
+            Action::Tick => {
+                self.now = self.next_moment().expect("somebody waits");
+                Ok(())
+            }
+            Action::Shutdown => {
+                self.n_hands -= 1;
+                self.owner.is_shutting_down = true;
+                Ok(())
+            }
+            Action::Release => {
+                self.store.ledger.hand_over(false);
+                self.take_up().map(drop)
+            }
+            Action::Crash => {
+                self.n_hands = self.n_hands.saturating_sub(1);
+                if self.plant == Some(Plant::LosesTheLastFact) {
+                    Rc::make_mut(&mut self.store.log).pop();
+                }
+                self.store.ledger.hand_over(true);
+                self.take_up().map(drop)
+            }
+            Action::TakeOver => {
+                self.n_hands -= 1;
+                self.store.ledger.hand_over(true);
+                self.zombie = Some(self.take_up()?);
+                Ok(())
+            }
+        }
+    }
+
+    fn worker(&mut self, who: Who) -> &mut Worker {
+        match who {
+            Who::Owner => &mut self.owner,
+            Who::Zombie => self.zombie.as_mut().expect("a zombie acts"),
+        }
+    }
+
+    fn give_back(&mut self, who: Who, key: TaskRunKey) -> Checked {
+        let case = self.case;
+        let worker = self.worker(who);
+        let attempt = worker.leave(key);
+        let result = case.body(&worker.state, key, attempt);
+        if let Ok(returned) = &result {
+            check(Some(&returned.output) == case.expected_output(key), Rule::SameOutcome, || {
+                format!("{} returned {:?}", name(case, key), returned.output)
+            })?;
+        }
+        let again = Event::Returned { key, attempt, result };
+        self.tell(who, again.clone())?;
+        if self.plant == Some(Plant::ReleasesOnReturn) {
+            let (now, mut effects) = (self.now, Vec::new());
+            self.worker(who).state.settled(key, now, &mut effects);
+            effects.into_iter().try_for_each(|effect| self.follow(who, effect))?;
+        }
+        // A call that answers twice, or a timer that is late, changes nothing.
+        let late = [again, Event::Interrupted { key, attempt }, Event::Due { key }];
+        let (now, worker) = (self.now, self.worker(who));
+        for event in late {
+            let effects = apply(&mut worker.state, now, event.clone())?;
+            check(effects.is_empty(), Rule::AskedOnce, || format!("{event:?} led to {effects:?}"))?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, who: Who, n: usize) -> Checked {
+        let (case, plant) = (self.case, self.plant);
+        let worker = match who {
+            Who::Owner => &mut self.owner,
+            Who::Zombie => self.zombie.as_mut().expect("a zombie acts"),
+        };
+        if worker.epoch != self.store.epoch && plant != Some(Plant::NoFence) {
+            self.zombie = None;
+            return Ok(());
+        }
+        let mut batch: Vec<_> = worker.gathered.drain(..n).collect();
+        let has_end = matches!(batch.last(), Some((_, Record::End(_))));
+        if plant == Some(Plant::ReordersABatch) && !has_end {
+            batch.reverse();
+        }
+        let n_before = worker.n_written;
+        for (place, record) in batch {
+            self.store.take(case, worker.epoch, place, &record, plant)?;
+            let counts = !matches!(record, Record::Note(_)) || plant == Some(Plant::CountsNotes);
+            worker.n_written += u64::from(counts);
+        }
+        if worker.n_written > n_before {
+            worker.answer = Some(worker.n_written);
+        }
+        self.compare()
+    }
+
+    /// The next owner takes the run up; the one before is handed back.
+    fn take_up(&mut self) -> Result<Worker, Broken> {
+        self.store.epoch += 1;
+        let mut state = fresh(self.case);
+        let forgotten = usize::from(self.plant == Some(Plant::ForgetsTheFirstFact));
+        for fact in self.store.log.iter().skip(forgotten) {
+            if self.plant == Some(Plant::CountsAnew) && fact.kind == FactKind::Started {
+                continue;
+            }
+            replay(&mut state, fact)?;
+        }
+        state.misremember(self.plant);
+        let mut owner = Worker::new(state, self.store.epoch);
+        let tasks = 0..self.case.plan.n_tasks() as u32;
+        let ledger = &self.store.ledger;
+        owner.resumed = tasks.filter(|task| ledger.dependencies_succeeded(self.case, *task)).collect();
+        let before = std::mem::replace(&mut self.owner, owner);
+        self.tell(Who::Owner, Event::Begin { epoch: self.store.epoch })?;
+        if self.plant == Some(Plant::NeverCautious) {
+            self.owner.state.misremember(self.plant);
+        }
+        if self.plant == Some(Plant::ForgetsTimersOnResume) {
+            self.owner.timers.clear();
+        }
+        self.compare()?;
+        Ok(before)
+    }
+
+    fn tell(&mut self, who: Who, event: Event) -> Checked {
+        let now = self.now;
+        let effects = apply(&mut self.worker(who).state, now, event)?;
+        for effect in effects {
+            self.follow(who, effect)?;
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, who: Who, effect: Effect) -> Checked {
+        let (case, plant) = (self.case, self.plant);
+        let worker = self.worker(who);
+        match effect {
+            Effect::Ready(key) => {
+                let known = worker.ready.contains(&key) || worker.slots.iter().any(|(slot, _)| *slot == key);
+                check(!known, Rule::AskedOnce, || format!("{} is ready twice", name(case, key)))?;
+                worker.ready.push(key);
+                worker.ready.sort_unstable();
+                Ok(())
+            }
+            Effect::Execute { key, attempt } => self.execute(who, key, attempt),
+            Effect::Persist(fact) => {
+                let start = (fact.kind == FactKind::Started).then_some((fact.key, fact.attempt));
+                worker.gather(Record::Fact(Rc::new(fact)));
+                if plant == Some(Plant::AnswersEarly) {
+                    worker.answer = Some(worker.state.n_persisted());
+                }
+                match start {
+                    Some((key, attempt)) if plant == Some(Plant::StartsUnrecorded) => {
+                        self.execute(who, key, attempt)
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Effect::Note(fact) => {
+                if worker.notes {
+                    worker.gather(Record::Note(Rc::new(fact)));
+                }
+                Ok(())
+            }
+            Effect::Arm { key, at } => {
+                let known = worker.timers.iter().any(|(timer, _)| *timer == key);
+                check(!known, Rule::AskedOnce, || format!("{} has two timers", name(case, key)))?;
+                worker.timers.push((key, at));
+                worker.timers.sort_unstable_by_key(|(key, _)| *key);
+                Ok(())
+            }
+            Effect::End(end) => {
+                worker.gather(Record::End(Rc::new(end)));
+                if plant == Some(Plant::AnswersTheEndEarly) {
+                    worker.answer = Some(worker.state.n_persisted());
+                }
+                Ok(())
+            }
+            Effect::Ended => check(self.store.ledger.has_ended(), Rule::AcknowledgedIsDurable, || {
+                "the run was told to have ended".to_owned()
+            }),
+        }
+    }
+
+    fn execute(&mut self, who: Who, key: TaskRunKey, attempt: u32) -> Checked {
+        let case = self.case;
+        let told = || format!("attempt {attempt} of {}", name(case, key));
+        let worker = self.worker(who);
+        let slot = worker.slots.iter_mut().find(|(slot, attempt)| *slot == key && attempt.is_none());
+        let held = slot.map(|slot| slot.1 = Some(attempt)).is_some();
+        check(held, Rule::AskedOnce, || format!("{} has no slot", told()))?;
+        let before = worker.executed.iter_mut().find(|(executed, _)| *executed == key);
+        let is_first = before.is_none();
+        let grows = before.is_none_or(|before| std::mem::replace(&mut before.1, attempt) < attempt);
+        check(grows, Rule::AskedOnce, told)?;
+        if is_first {
+            worker.executed.push((key, attempt));
+            worker.executed.sort_unstable();
+        }
+        let cautious = is_first && worker.resumed.contains(&key.task);
+        let ledger = &mut self.store.ledger;
+        if who == Who::Zombie {
+            // What it does that the owner has done too cannot be helped; what it rests on must be there.
+            return check(ledger.dependencies_succeeded(case, key.task), Rule::DurableFirst, told);
+        }
+        ledger.may_start(case, key, attempt, cautious)?;
+        if case.kills(key) { ledger.count_kill(case, key) } else { Ok(()) }
+    }
+}
+
+impl Store {
+    fn fork(&self) -> Self {
+        Self {
+            log: Rc::clone(&self.log),
+            ledger: self.ledger.clone(),
+            replayed: Rc::clone(&self.replayed),
+            ..*self
+        }
+    }
+
+    fn take(
+        &mut self,
+        case: &Case,
+        epoch: u32,
+        place: u64,
+        record: &Record,
+        plant: Option<Plant>,
+    ) -> Checked {
+        check(epoch == self.epoch, Rule::OneOwner, || format!("{record:?} of epoch {epoch}"))?;
+        let last_place = if epoch == self.last_epoch { self.last_place } else { 0 };
+        check(place > last_place, Rule::ProducedOrder, || format!("{record:?}"))?;
+        (self.last_epoch, self.last_place) = (epoch, place);
+        let fact = match record {
+            Record::End(end) => {
+                self.has_end = true;
+                return self.ledger.take_end(case, end);
+            }
+            Record::Fact(fact) | Record::Note(fact) => fact,
+        };
+        let expands = matches!(fact.kind, FactKind::Expanded { .. });
+        let times = match plant {
+            Some(Plant::LosesExpansions) if expands => 0,
+            Some(Plant::WritesTwice) => 2,
+            _ => 1,
+        };
+        for _ in 0..times {
+            self.ledger.take(case, fact)?;
+            Rc::make_mut(&mut self.log).push(Rc::clone(fact));
+            if Rc::get_mut(&mut self.replayed).is_none() {
+                self.replayed = Rc::new(self.replayed.fork());
+            }
+            replay(Rc::get_mut(&mut self.replayed).expect("it was copied where others had it"), fact)?;
+        }
+        Ok(())
+    }
+}
+
+fn fresh(case: &Case) -> RunState {
+    let id = RunId::from_uuid(uuid::Uuid::from_u128(1));
+    let input = Output::from_json("null").expect("null is JSON");
+    RunState::new(id, Arc::clone(&case.plan), input, case.limits.poison_deaths)
+}
+
+fn replay(state: &mut RunState, fact: &Fact) -> Checked {
+    let replayed = catch_unwind(AssertUnwindSafe(|| state.replay(fact))).map_err(|_| panicked())?;
+    replayed.map_err(|error| Broken { rule: Rule::LogReadsBack, how: error.to_string() })
+}
+
+fn apply(state: &mut RunState, at: Timestamp, event: Event) -> Result<Vec<Effect>, Broken> {
+    let mut effects = Vec::new();
+    catch_unwind(AssertUnwindSafe(|| state.apply(at, event, &mut effects))).map_err(|_| panicked())?;
+    Ok(effects)
+}
+
+fn panicked() -> Broken {
+    Broken { rule: Rule::NoPanic, how: "its message is above".to_owned() }
+}
