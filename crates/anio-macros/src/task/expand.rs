@@ -64,15 +64,20 @@ fn around(task: &Task, nodes: &TokenStream, names: &TokenStream, definition: &To
             type Element = #ok;
             type Shape = ::anio::__private::#shape;
 
-            const NODE: &'static ::anio::__private::Node = &::anio::__private::Node {
-                name: ::anio::__private::Name::new(#name),
-                path: ::core::concat!(
-                    ::core::module_path!(), "::", ::core::stringify!(#ident),
-                    " (", ::core::file!(), ":", ::core::line!(), ")"
-                ),
-                definition: <Self as ::anio::__private::Tag<#result>>::definition,
-                tasks: #nodes,
-                names: #names,
+            const NODE: &'static ::anio::__private::Node = {
+                // A static, which rustc looks at once; constants that refer to constants it walks again
+                // for every path through the graph.
+                static NODE: ::anio::__private::Node = ::anio::__private::Node {
+                    name: ::anio::__private::Name::new(#name),
+                    path: ::core::concat!(
+                        ::core::module_path!(), "::", ::core::stringify!(#ident),
+                        " (", ::core::file!(), ":", ::core::line!(), ")"
+                    ),
+                    definition: <#tag as ::anio::__private::Tag<#result>>::definition,
+                    tasks: #nodes,
+                    names: #names,
+                };
+                &NODE
             };
 
             fn definition() -> ::anio::__private::TaskDefinition {

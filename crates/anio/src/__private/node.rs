@@ -67,11 +67,16 @@ pub(super) fn definitions(tasks: &[&'static Node]) -> Vec<TaskDefinition> {
 /// built.
 const CLOSURE_MAX: usize = 4096;
 
+/// The slots of the hash table; with twice as many as tasks, a name is found in a few steps.
+const SLOTS: usize = 2 * CLOSURE_MAX;
+
 /// Tasks and all that they depend on by path.
 #[derive(Debug)]
 pub struct Closure {
     nodes: [Option<&'static Node>; CLOSURE_MAX],
     n_nodes: usize,
+    /// A hash table with linear probing: positions in `nodes`, plus one; 0 is an empty slot.
+    slots: [u16; SLOTS],
 }
 
 impl Closure {
@@ -79,26 +84,40 @@ impl Closure {
         self.nodes[i].expect("there is a node at every position below the count")
     }
 
+    /// The position of the first task of this name.
     const fn position(&self, name: &Name) -> Option<usize> {
-        let mut i = 0;
-        while i < self.n_nodes {
-            if self.get(i).name.is(name) {
-                return Some(i);
+        let mut slot = name.hash as usize % SLOTS;
+        while self.slots[slot] != 0 {
+            let position = self.slots[slot] as usize - 1;
+            if self.get(position).name.is(name) {
+                return Some(position);
             }
-            i += 1;
+            slot = (slot + 1) % SLOTS;
         }
         None
     }
 
     const fn position_of(&self, node: &Node) -> Option<usize> {
-        let mut i = 0;
-        while i < self.n_nodes {
-            if self.get(i).name.is(&node.name) && equal(self.get(i).path, node.path) {
-                return Some(i);
+        let mut slot = node.name.hash as usize % SLOTS;
+        while self.slots[slot] != 0 {
+            let position = self.slots[slot] as usize - 1;
+            let other = self.get(position);
+            if other.name.is(&node.name) && equal(other.path, node.path) {
+                return Some(position);
             }
-            i += 1;
+            slot = (slot + 1) % SLOTS;
         }
         None
+    }
+
+    const fn push(&mut self, node: &'static Node) {
+        let mut slot = node.name.hash as usize % SLOTS;
+        while self.slots[slot] != 0 {
+            slot = (slot + 1) % SLOTS;
+        }
+        self.nodes[self.n_nodes] = Some(node);
+        self.n_nodes += 1;
+        self.slots[slot] = self.n_nodes as u16;
     }
 
     /// The position of the dependency number `i` of a node: first those by path, then those by name.
@@ -114,10 +133,9 @@ impl Closure {
 /// These tasks, in this order, followed by all that they depend on by path.
 #[expect(clippy::large_stack_arrays, reason = "it is evaluated by the compiler")]
 pub const fn closure(tasks: &[&'static Node]) -> Closure {
-    let mut all = Closure { nodes: [None; CLOSURE_MAX], n_nodes: 0 };
+    let mut all = Closure { nodes: [None; CLOSURE_MAX], n_nodes: 0, slots: [0; SLOTS] };
     while all.n_nodes < tasks.len() && all.n_nodes < CLOSURE_MAX {
-        all.nodes[all.n_nodes] = Some(tasks[all.n_nodes]);
-        all.n_nodes += 1;
+        all.push(tasks[all.n_nodes]);
     }
     let mut i = 0;
     while i < all.n_nodes {
@@ -125,8 +143,7 @@ pub const fn closure(tasks: &[&'static Node]) -> Closure {
         let mut j = 0;
         while j < dependencies.len() && all.n_nodes < CLOSURE_MAX {
             if all.position_of(dependencies[j]).is_none() {
-                all.nodes[all.n_nodes] = Some(dependencies[j]);
-                all.n_nodes += 1;
+                all.push(dependencies[j]);
             }
             j += 1;
         }
