@@ -20,6 +20,20 @@
 //! why it is enough to visit each state once. [`plant`] lists bugs that are planted, one at a time, to
 //! show that each is found. Runs that are too large to be walked through completely are tried at random.
 //!
+//! What is walked through, bounded so that it stays within seconds without optimisation:
+//!
+//! | DAGs | bodies | the run changes hands | starts are noted |
+//! |---|---|---|---|
+//! | all of 1 and 2 tasks | every table of success, one failure, failure | twice, any way | or not |
+//! | all of 3 | success | once, any way | or not |
+//! | all of 3 | every table of success and failure; one task with retries | once, any way | no |
+//! | all of 3 | every table with retries | never | no |
+//! | all of 4 | success | once, any way | no |
+//! | all of 4 | one task fails | once, by a crash | no |
+//! | all of 4 | one task with retries | never | no |
+//! | maps of 0 to 2 elements, over each other too | success, one failure, retries | once, any way | or not |
+//! | killers, and bystanders of them | | as often as they kill | or not |
+//!
 //! `cargo test -p anio-core --lib model -- --nocapture` tells how much was explored.
 
 mod case;
