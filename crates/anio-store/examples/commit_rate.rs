@@ -23,7 +23,7 @@ use uuid::Uuid;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const RUNS: usize = 100;
-const TURNS: usize = 5;
+const TURNS: usize = 9;
 
 mod schema {
     #![allow(missing_docs, reason = "diesel documents no column")]
@@ -69,7 +69,7 @@ fn main() -> Result<()> {
         Some(directory) => tempfile::tempdir_in(directory)?,
         None => tempfile::tempdir()?,
     };
-    for (rows, batch) in [(100_000, 500), (3_000, 1)] {
+    for (rows, batch) in [(50_000, 500), (2_000, 1)] {
         let mut best = [0.0_f64; 3];
         for turn in 0..TURNS {
             let file = |name: &str| directory.path().join(format!("{name}-{batch}-{turn}.db"));

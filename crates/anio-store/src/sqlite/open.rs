@@ -103,7 +103,8 @@ fn check_owner(path: &Path) -> Result<(), StoreError> {
     let uri = format!("file:{}?mode=ro", escaped(&text(path)?));
     let mut connection = SqliteConnection::establish(&uri).map_err(|error| cannot_open(&name, &error))?;
     set_busy_timeout(&mut connection).map_err(store_error)?;
-    match migrate::pending(&mut connection, &name) {
+    // One transaction, so that it does not see half of what another process makes at this moment.
+    match connection.transaction(|connection| migrate::pending(connection, &name)) {
         Ok(_) => Ok(()),
         Err(Failure::Sqlite(error)) if is_not_a_database(&error) => {
             Err(StoreError::NotADatabase { path: name })
