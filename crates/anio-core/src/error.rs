@@ -50,6 +50,26 @@ pub enum WorkflowError {
         /// A task of a similar name, where there is one.
         suggestion: Option<String>,
     },
+    /// A condition names what is not a task of the workflow.
+    #[error("task {task:?}: its condition names {named:?}, which is unknown{}", suggest(.suggestion.as_deref()))]
+    UnknownInCondition {
+        /// The task.
+        task: String,
+        /// What its condition names.
+        named: String,
+        /// A task of a similar name, where there is one.
+        suggestion: Option<String>,
+    },
+    /// A condition names a task that does not come before the task that has the condition.
+    #[error(
+        "task {task:?}: its condition names {named:?}, which does not come before it; add `after({named})`"
+    )]
+    NotBefore {
+        /// The task.
+        task: String,
+        /// What its condition names.
+        named: String,
+    },
     /// The tasks wait for one another in a circle.
     #[error("the tasks wait for one another: {}", .path.join(" -> "))]
     Cycle {

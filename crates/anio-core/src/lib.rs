@@ -10,6 +10,7 @@
 //!
 //! Users meet these types through the `anio` crate, which re-exports them.
 
+pub mod condition;
 pub mod context;
 pub mod error;
 pub mod name;
@@ -21,6 +22,7 @@ pub mod task;
 pub mod time;
 pub mod workflow;
 
+pub use condition::Condition;
 pub use context::Context;
 pub use error::{ContextError, TaskError, TaskFailure, WorkflowError, WorkflowErrors};
 pub use name::{RunId, TaskName, WorkflowName};

@@ -37,6 +37,8 @@ pub struct PlanTask {
     pub dependencies: Box<[(u32, Edge)]>,
     /// The task as it was defined.
     pub definition: TaskDefinition,
+    /// Whether it waits for its dependencies to settle, whatever becomes of them, and decides then.
+    pub decides: bool,
 }
 
 impl PlanTask {
@@ -77,6 +79,8 @@ impl Plan {
                     .map(|dependency| (by_name[dependency.task.as_str()], dependency.edge))
                     .collect(),
                 definition: definition.clone(),
+                decides: definition.condition.is_some()
+                    || definition.dependencies.iter().any(|d| matches!(d.edge, Edge::Settled)),
             })
             .collect();
         Self {
@@ -128,6 +132,26 @@ impl Plan {
     /// All tasks, each after those it waits for.
     pub fn topological(&self) -> &[u32] {
         &self.topological
+    }
+
+    /// The tasks that are told of a failure of this one: by a `settled` edge, or by a condition that names
+    /// it. If one of them succeeds, the failure is handled.
+    pub fn handlers(&self, task: u32) -> impl Iterator<Item = u32> {
+        let name = self.tasks[task as usize].name.as_str();
+        let takes = move |handler: &PlanTask| {
+            let by_edge =
+                handler.dependencies.iter().any(|(d, edge)| *d == task && matches!(edge, Edge::Settled));
+            by_edge
+                || handler
+                    .definition
+                    .condition
+                    .as_ref()
+                    .is_some_and(|condition| condition.tasks().contains(&name))
+        };
+        (0..)
+            .zip(&self.tasks)
+            .filter(move |(_, handler)| handler.decides && takes(handler))
+            .map(|(task, _)| task)
     }
 
     /// Whether `ancestor` comes before `task` on some path. A walk over the ancestors of `task`; asked
@@ -224,6 +248,9 @@ pub struct TaskRecord {
     pub after: Vec<(String, String)>,
     /// The type of its output.
     pub output: String,
+    /// Its condition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
 }
 
 impl PlanRecord {
@@ -235,7 +262,12 @@ impl PlanRecord {
                 let mut after: Vec<_> =
                     edges.map(|edge| (edge.task.clone(), edge.edge.word().to_owned())).collect();
                 after.sort();
-                TaskRecord { name: task.name.clone(), after, output: task.output_type.to_owned() }
+                TaskRecord {
+                    name: task.name.clone(),
+                    after,
+                    output: task.output_type.to_owned(),
+                    when: task.condition.as_ref().map(ToString::to_string),
+                }
             })
             .collect();
         tasks.sort_by(|a, b| a.name.cmp(&b.name));

@@ -11,8 +11,9 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::condition::Condition;
 use crate::context::{Context, Scope, Writes};
-use crate::error::{OutputError, TaskError, WorkflowError};
+use crate::error::{OutputError, TaskError, TaskFailure, WorkflowError};
 use crate::name::{RunId, TaskName, WorkflowName};
 use crate::output::{Gather, Output};
 use crate::retry::{DURATION_MAX, RetryPolicy};
@@ -128,6 +129,8 @@ pub enum Edge {
     Order,
     /// The dependency's output, whole.
     Value,
+    /// What became of the dependency, whatever that is: the dependant does not need it to succeed.
+    Settled,
     /// One element of the dependency's output per task run of the dependant; the function tells how
     /// many there are.
     Each(ListLen),
@@ -139,6 +142,7 @@ impl Edge {
         match self {
             Self::Order => "order",
             Self::Value => "value",
+            Self::Settled => "settled",
             Self::Each(_) => "each",
         }
     }
@@ -162,6 +166,8 @@ pub struct TaskDefinition {
     pub dependencies: Vec<Dependency>,
     /// How it is executed.
     pub options: TaskOptions,
+    /// When it runs; `None`: when every dependency whose success it needs has succeeded.
+    pub condition: Option<Condition>,
     /// The name of the type of its output, part of the workflow's fingerprint.
     pub output_type: &'static str,
     /// Whether the body reads or writes the context; where not, none is prepared.
@@ -183,6 +189,7 @@ impl TaskDefinition {
             name: name.into(),
             dependencies: Vec::new(),
             options: TaskOptions::default(),
+            condition: None,
             output_type: "",
             uses_context: false,
             gather: None,
@@ -225,15 +232,36 @@ pub struct TaskReturn {
     pub writes: Writes,
 }
 
-/// One argument of a task: a dependency's output.
+/// What became of a dependency.
+#[derive(Clone, Debug)]
+pub enum Settled {
+    /// It succeeded, with this output.
+    Succeeded(Output),
+    /// It failed for good: why, and after how many attempts.
+    Failed(Arc<TaskFailure>, u32),
+    /// It was skipped, for this reason.
+    Skipped(String),
+}
+
+/// One argument of a task: what became of a dependency.
 #[derive(Clone, Debug)]
 pub struct Argument {
     /// The dependency.
     pub task: TaskName,
-    /// Its output; for a mapped dependency, the list.
-    pub value: Output,
+    /// What became of it: its output (for a mapped dependency, the list), or why there is none.
+    pub settled: Settled,
     /// Which element of the list this task run is for; `None` for the whole output.
     pub element: Option<u32>,
+}
+
+impl Argument {
+    /// The dependency's output, where it succeeded.
+    pub fn value(&self) -> Option<&Output> {
+        match &self.settled {
+            Settled::Succeeded(output) => Some(output),
+            Settled::Failed(..) | Settled::Skipped(_) => None,
+        }
+    }
 }
 
 /// All that one attempt is given.
@@ -275,36 +303,45 @@ impl TaskCall {
     /// The output of a dependency; of a mapped one, the list of its outputs.
     ///
     /// # Errors
-    /// [`TaskError::DependencyNotSatisfied`] when the task has no such dependency with data;
-    /// [`TaskError::Data`] when the output does not read as a `T`.
+    /// [`TaskError::DependencyNotSatisfied`] when the task has no such dependency with data, or it did not
+    /// succeed; [`TaskError::Data`] when the output does not read as a `T`.
     pub fn output<T: DeserializeOwned + Send + Sync + 'static>(
         &self,
         dependency: &str,
     ) -> Result<Arc<T>, TaskError> {
-        let argument = self.arguments.iter().flatten().find(|argument| argument.task == *dependency);
-        self.read(argument, dependency)
+        self.read(self.named(dependency), dependency, |value, _| value.get())
     }
 
-    /// The output of the dependency at this position.
+    /// What became of a dependency that the task waits for by `after_settled`, or under a condition.
     ///
     /// # Errors
-    /// As for [`TaskCall::output`].
-    pub fn argument<T: DeserializeOwned + Send + Sync + 'static>(
-        &self,
-        position: usize,
-    ) -> Result<Arc<T>, TaskError> {
-        self.read(self.arguments.get(position).and_then(Option::as_ref), "(by position)")
+    /// [`TaskError::DependencyNotSatisfied`] when the task has no such dependency.
+    pub fn settled(&self, dependency: &str) -> Result<&Settled, TaskError> {
+        self.named(dependency).map(|argument| &argument.settled).ok_or_else(|| self.missing(dependency))
+    }
+
+    /// What became of the dependency at this position.
+    ///
+    /// # Errors
+    /// As for [`TaskCall::settled`].
+    pub fn settled_at(&self, position: usize) -> Result<&Settled, TaskError> {
+        let argument = self.arguments.get(position).and_then(Option::as_ref);
+        argument.map(|argument| &argument.settled).ok_or_else(|| self.missing("(by position)"))
     }
 
     /// Reads the run's input by a function of one's own.
     ///
     /// # Errors
     /// [`TaskError::Data`] when the function fails.
-    pub fn input_with<R>(&self, read: impl FnOnce(&Output) -> Result<R, OutputError>) -> Result<R, TaskError> {
+    pub fn input_with<R>(
+        &self,
+        read: impl FnOnce(&Output) -> Result<R, OutputError>,
+    ) -> Result<R, TaskError> {
         read(&self.input).map_err(|error| self.data_error("the run's input", &error))
     }
 
-    /// Reads the argument at this position by a function of one's own.
+    /// Reads the output at this position by a function of one's own, which is also given the index of the
+    /// element that a mapped task's run is for.
     ///
     /// # Errors
     /// [`TaskError::DependencyNotSatisfied`] when no data came from there; [`TaskError::Data`] when the
@@ -312,13 +349,9 @@ impl TaskCall {
     pub fn argument_with<R>(
         &self,
         position: usize,
-        read: impl FnOnce(&Argument) -> Result<R, OutputError>,
+        read: impl FnOnce(&Output, Option<u32>) -> Result<R, OutputError>,
     ) -> Result<R, TaskError> {
-        let argument = self.arguments.get(position).and_then(Option::as_ref).ok_or_else(|| {
-            let (dependency, task_id) = ("(by position)".to_owned(), self.handle.task().to_string());
-            TaskError::DependencyNotSatisfied { dependency, task_id }
-        })?;
-        read(argument).map_err(|error| self.data_error(&format!("the output of {:?}", argument.task), &error))
+        self.read(self.arguments.get(position).and_then(Option::as_ref), "(by position)", read)
     }
 
     /// The element that this task run of a mapped task is for.
@@ -327,14 +360,12 @@ impl TaskCall {
     /// [`TaskError::DependencyNotSatisfied`] when the task is not mapped, or the list has no such element;
     /// [`TaskError::Data`] when the list does not read as a `Vec<T>`.
     pub fn element<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Element<T>, TaskError> {
-        let missing = || TaskError::DependencyNotSatisfied {
-            dependency: "(a list to map over)".to_owned(),
-            task_id: self.handle.task().to_string(),
-        };
-        let argument = self.arguments.iter().flatten().find(|argument| argument.element.is_some());
-        let index = argument.and_then(|argument| argument.element).ok_or_else(missing)? as usize;
-        let list = self.read::<Vec<T>>(argument, "(mapped)")?;
-        if index < list.len() { Ok(Element { list, index }) } else { Err(missing()) }
+        let mapped = self.arguments.iter().flatten().find(|argument| argument.element.is_some());
+        let (list, index) = self.read(mapped, "(a list to map over)", |value, element| {
+            Ok((value.get::<Vec<T>>()?, element.unwrap_or(u32::MAX) as usize))
+        })?;
+        let is_there = index < list.len();
+        is_there.then(|| Element { list, index }).ok_or_else(|| self.missing("(a list to map over)"))
     }
 
     /// The context, to read and write; what is written is stored when the attempt succeeds.
@@ -366,19 +397,25 @@ impl TaskCall {
         })
     }
 
-    fn read<T: DeserializeOwned + Send + Sync + 'static>(
+    fn named(&self, dependency: &str) -> Option<&Argument> {
+        self.arguments.iter().flatten().find(|argument| argument.task == *dependency)
+    }
+
+    fn read<R>(
         &self,
         argument: Option<&Argument>,
         dependency: &str,
-    ) -> Result<Arc<T>, TaskError> {
-        let argument = argument.ok_or_else(|| TaskError::DependencyNotSatisfied {
-            dependency: dependency.to_owned(),
-            task_id: self.handle.task().to_string(),
-        })?;
-        argument
-            .value
-            .get()
+        read: impl FnOnce(&Output, Option<u32>) -> Result<R, OutputError>,
+    ) -> Result<R, TaskError> {
+        let argument = argument.ok_or_else(|| self.missing(dependency))?;
+        let value = argument.value().ok_or_else(|| self.missing(argument.task.as_str()))?;
+        read(value, argument.element)
             .map_err(|error| self.data_error(&format!("the output of {:?}", argument.task), &error))
+    }
+
+    fn missing(&self, dependency: &str) -> TaskError {
+        let task_id = self.handle.task().to_string();
+        TaskError::DependencyNotSatisfied { dependency: dependency.to_owned(), task_id }
     }
 
     fn data_error(&self, what: &str, error: &OutputError) -> TaskError {

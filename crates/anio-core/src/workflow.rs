@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::condition::Condition;
 use crate::error::{TaskError, WorkflowError, WorkflowErrors};
 use crate::name::{WorkflowName, check_name, did_you_mean};
 use crate::output::Output;
@@ -97,6 +98,7 @@ impl Workflow {
             let arrow = match self.0.graph[edge] {
                 Edge::Order => "-.->",
                 Edge::Value => "-->",
+                Edge::Settled => "-- settled -->",
                 Edge::Each(_) => "-- each -->",
             };
             text += &format!("    {} {arrow} {}\n", self.mermaid_id(from), self.mermaid_id(to));
@@ -115,6 +117,7 @@ impl Workflow {
             let style = match self.0.graph[edge] {
                 Edge::Order => " [style=dashed]",
                 Edge::Value => "",
+                Edge::Settled => " [label=\"settled\"]",
                 Edge::Each(_) => " [label=\"each\"]",
             };
             text += &format!("    {:?} -> {:?}{style};\n", self.0.graph[from].name, self.0.graph[to].name);
@@ -135,7 +138,8 @@ impl Workflow {
                     .iter()
                     .map(|dependency| json!({ "task": dependency.task, "edge": dependency.edge.word() }))
                     .collect();
-                json!({ "name": task.name, "dependencies": dependencies, "output": task.output_type })
+                let when = task.condition.as_ref().map(ToString::to_string);
+                json!({ "name": task.name, "dependencies": dependencies, "when": when, "output": task.output_type })
             })
             .collect();
         json!({
@@ -209,6 +213,24 @@ impl WorkflowBuilder {
         self.dependency(dependency.into(), Edge::Value)
     }
 
+    /// Lets the task added last wait for another, whatever becomes of it: [`TaskCall::settled`] tells what.
+    /// A failure that it is told of counts as handled when it succeeds.
+    #[must_use]
+    pub fn after_settled(self, dependency: impl Into<String>) -> Self {
+        self.dependency(dependency.into(), Edge::Settled)
+    }
+
+    /// Lets the task added last run only if a condition holds, which is decided when all its dependencies
+    /// have settled. The condition may name any task that comes before.
+    #[must_use]
+    pub fn when(mut self, condition: Condition) -> Self {
+        match self.tasks.last_mut() {
+            Some(last) => last.condition = Some(condition),
+            None => self.problems.push(WorkflowError::NoTaskBefore),
+        }
+        self
+    }
+
     /// Maps the task added last over the list that another returns: one task run per element, each of
     /// which reads its own by [`TaskCall::element`]. The list may have up to 1,000,000 elements; an
     /// empty one is a map of zero, which succeeds.
@@ -247,7 +269,12 @@ impl WorkflowBuilder {
         find_cycles(&graph, &mut problems);
         match workflow_name {
             Some(name) if problems.is_empty() => {
-                let plan = Arc::new(Plan::compile(name.clone(), &graph));
+                let plan = Plan::compile(name.clone(), &graph);
+                check_conditions(&plan, &mut problems);
+                if !problems.is_empty() {
+                    return Err(WorkflowErrors(problems));
+                }
+                let plan = Arc::new(plan);
                 Ok(Workflow(Arc::new(Inner { name, description, graph, plan })))
             }
             _ => Err(WorkflowErrors(problems)),
@@ -292,6 +319,26 @@ fn connect(tasks: Vec<TaskDefinition>, problems: &mut Vec<WorkflowError>) -> DiG
         }
     }
     graph
+}
+
+/// Notes every condition that names a task which is unknown, or does not come before.
+fn check_conditions(plan: &Plan, problems: &mut Vec<WorkflowError>) {
+    for (position, task) in (0..).zip(plan.tasks()) {
+        for named in task.definition.condition.iter().flat_map(Condition::tasks) {
+            let (task, named) = (task.name.to_string(), named.to_owned());
+            match plan.position(&named) {
+                None => {
+                    let known = plan.tasks().iter().map(|task| task.name.as_str());
+                    let suggestion = did_you_mean(&named, known).map(str::to_owned);
+                    problems.push(WorkflowError::UnknownInCondition { task, named, suggestion });
+                }
+                Some(other) if !plan.is_ancestor(other, position) => {
+                    problems.push(WorkflowError::NotBefore { task, named });
+                }
+                Some(_) => {}
+            }
+        }
+    }
 }
 
 /// Notes one path of names for each knot of tasks that wait for one another.

@@ -10,8 +10,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anio_core::condition::Condition;
 use anio_core::context::Writes;
 use anio_core::run::{AttemptError, Effect, Event, Fact, FactKind, RunState, TaskRunKey, TaskRunStatus};
+use anio_core::task::Settled;
 use anio_core::{
     Backoff, Context, Output, RetryPolicy, RunId, TaskError, TaskOptions, TaskReturn, Timestamp, Workflow,
     WorkflowBuilder,
@@ -27,6 +29,7 @@ struct Call {
     attempt: u32,
     map_index: Option<u32>,
     arguments: Vec<Output>,
+    settled: Vec<String>,
     context: Context,
 }
 
@@ -121,11 +124,23 @@ impl Driver {
             Some(index) => format!("{name}[{index}]#{attempt}"),
             None => format!("{name}#{attempt}"),
         });
-        let arguments =
-            self.state.arguments(key).into_iter().flatten().map(|argument| argument.value).collect();
+        let arguments = self
+            .state
+            .arguments(key)
+            .iter()
+            .flatten()
+            .filter_map(|argument| argument.value().cloned())
+            .collect();
+        let settled =
+            self.state.arguments(key).into_iter().flatten().map(|argument| match argument.settled {
+                Settled::Succeeded(output) => output.json().get().to_owned(),
+                Settled::Failed(failure, _) => format!("failed: {failure}"),
+                Settled::Skipped(reason) => format!("skipped: {reason}"),
+            });
+        let settled = settled.collect();
         let context = Context::over(self.state.scope(key.task));
         let body = self.bodies[name.as_str()];
-        body(&Call { attempt, map_index: key.map_index, arguments, context })
+        body(&Call { attempt, map_index: key.map_index, arguments, settled, context })
     }
 
     fn statuses(&self) -> Vec<String> {
@@ -455,4 +470,178 @@ fn events_that_come_too_late_do_nothing() {
     }
     assert!(end.effects.is_empty());
     assert_eq!(json!(end.state.output(0).unwrap().json()), json!(1));
+}
+
+/// Executes to the end, then again with a crash before each body, and checks that nothing differs.
+fn ends(workflow: &Workflow, bodies: &[(&'static str, Body)]) -> Driver {
+    let whole = Driver::new(workflow, bodies).run();
+    assert!(whole.ended);
+    for crash_at in 0..whole.executed.len() as u32 {
+        let mut first = Driver::new(workflow, bodies);
+        first.bodies_left = crash_at;
+        let first = first.run();
+        let second = Driver::resumed(workflow, bodies, first.facts, 1).run();
+        assert!(second.ended, "crash at {crash_at}");
+        assert_eq!(second.statuses(), whole.statuses(), "crash at {crash_at}");
+        // An attempt that the crash cut short has its number: there may be more of them.
+        let failed = |end: &Driver| end.state.failure().map(|failure| failure.task.clone());
+        assert_eq!(failed(&second), failed(&whole), "crash at {crash_at}");
+    }
+    // The facts alone lead to the same state, with nothing left to do.
+    let replayed = Driver::resumed(workflow, bodies, whole.facts.clone(), 1).run();
+    assert_eq!((replayed.statuses(), replayed.executed.len()), (whole.statuses(), 0));
+    whole
+}
+
+const OK: Body = |_| returns(1);
+const FAILS: Body = |_| Err(TaskError::message("no"));
+
+#[test]
+fn exactly_one_of_two_complementary_branches_runs() {
+    for (quality, taken) in [(9, "publish"), (2, "repair")] {
+        let good = || Condition::value("quality").greater_than(5);
+        let builder = task(Workflow::builder("w"), "check", TaskOptions::new());
+        let builder = task(builder, "publish", TaskOptions::new()).after("check").when(good());
+        let builder =
+            task(builder, "repair", TaskOptions::new()).after("check").when(Condition::none([good()]));
+        let builder = task(builder, "join", TaskOptions::new());
+        let builder = builder.after_settled("publish").after_settled("repair");
+        let either = [Condition::succeeded("publish"), Condition::succeeded("repair")];
+        let workflow = builder.when(Condition::any(either)).build().unwrap();
+        let check: Body =
+            if quality == 9 { |call| writes(call, "quality", 9) } else { |call| writes(call, "quality", 2) };
+        let end = ends(&workflow, &[("check", check), ("publish", OK), ("repair", OK), ("join", OK)]);
+        assert_eq!(end.executed, ["check#1", &format!("{taken}#1"), "join#1"]);
+        assert_eq!(end.state.failure(), None);
+        let skipped = end.state.task_runs().find(|run| run.status == TaskRunStatus::Skipped).unwrap();
+        assert!(skipped.skip_reason.unwrap().starts_with("its condition does not hold: "));
+    }
+}
+
+#[test]
+fn a_handled_failure_leaves_the_run_succeeded_and_an_unhandled_one_does_not() {
+    let build = |handler: &str| {
+        let builder = task(Workflow::builder("w"), "bad", retrying(2));
+        let builder = task(builder, "needs it", TaskOptions::new()).after("bad");
+        let builder = task(builder, "after that", TaskOptions::new()).after("needs it");
+        match handler {
+            "edge" => task(builder, "handles", TaskOptions::new()).after_settled("bad"),
+            "condition" => {
+                // It does not depend on the failed task itself, but on one that is skipped for it.
+                let builder = task(builder, "handles", TaskOptions::new()).after_settled("after that");
+                builder.when(Condition::failed("bad"))
+            }
+            _ => builder,
+        }
+        .build()
+        .unwrap()
+    };
+    let bodies = [("bad", FAILS), ("needs it", OK), ("after that", OK), ("handles", OK)];
+    for handler in ["edge", "condition"] {
+        let end = ends(&build(handler), &bodies);
+        assert_eq!(end.statuses()[0..3], ["bad failed", "needs it skipped", "after that skipped"]);
+        assert_eq!(end.statuses()[3], "handles succeeded");
+        assert_eq!(end.state.failure(), None);
+        assert_eq!(end.state.handled_failures().next().unwrap().task, "bad");
+        let unhandled = ends(&build(handler), &[bodies[0], bodies[1], bodies[2], ("handles", FAILS)]);
+        assert_eq!(unhandled.state.failure().unwrap().task, "bad", "a handler that fails handles nothing");
+    }
+    assert_eq!(ends(&build("none"), &bodies).state.failure().unwrap().task, "bad");
+}
+
+#[test]
+fn a_fallback_gets_the_input_and_is_told_what_happened() {
+    let builder = task(Workflow::builder("w"), "a", TaskOptions::new());
+    let builder = task(builder, "bad", TaskOptions::new()).after("a");
+    let builder = task(builder, "skipped", TaskOptions::new()).after("bad");
+    let builder = task(builder, "fallback", TaskOptions::new());
+    let workflow = builder.after_settled("a").after_settled("bad").after_settled("skipped").build().unwrap();
+    let end = ends(
+        &workflow,
+        &[
+            ("a", |call| writes(call, "seen", 1)),
+            ("bad", FAILS),
+            ("skipped", OK),
+            ("fallback", |call| {
+                assert_eq!(call.settled, ["null", "failed: no", "skipped: task \"bad\" failed"]);
+                assert_eq!(call.context.get::<String>("from")?, "input");
+                assert_eq!(call.context.get::<u32>("seen")?, 1);
+                returns("instead")
+            }),
+        ],
+    );
+    assert_eq!(end.state.failure(), None);
+    assert_eq!(end.state.output(3).unwrap().json().get(), "\"instead\"");
+}
+
+#[test]
+fn a_skip_by_condition_skips_what_needs_the_task_and_tells_who() {
+    let builder = task(Workflow::builder("w"), "a", TaskOptions::new());
+    let builder = task(builder, "never", TaskOptions::new()).after("a").when(Condition::failed("a"));
+    let builder = task(builder, "next", TaskOptions::new()).after("never");
+    let builder = task(builder, "needs data", TaskOptions::new());
+    let workflow = builder.after("a").after("never").when(Condition::Always).build().unwrap();
+    let end = ends(&workflow, &[("a", OK), ("never", OK), ("next", OK), ("needs data", OK)]);
+    assert_eq!(end.executed, ["a#1"]);
+    let reasons: Vec<_> = end.state.task_runs().filter_map(|run| run.skip_reason).collect();
+    assert_eq!(
+        reasons,
+        [
+            "its condition does not hold: failed(a)",
+            "task \"never\" was skipped",
+            "task \"never\" was skipped",
+        ]
+    );
+    assert_eq!(end.state.failure(), None, "a skip by decision is no failure");
+}
+
+#[test]
+fn conditions_work_at_the_root_and_on_maps() {
+    let root = |key: &str| {
+        let builder = task(Workflow::builder("w"), "root", TaskOptions::new());
+        builder.when(Condition::value(key).equals("input")).build().unwrap()
+    };
+    assert_eq!(ends(&root("from"), &[("root", OK)]).executed, ["root#1"]);
+    assert_eq!(ends(&root("other"), &[("root", OK)]).statuses(), ["root skipped"]);
+
+    let builder = task(Workflow::builder("w"), "list", TaskOptions::new());
+    let builder = task(builder, "gate", TaskOptions::new());
+    let builder = task(builder, "each", TaskOptions::new()).map_over::<u32>("list").after_settled("gate");
+    let workflow = builder.when(Condition::failed("gate")).build().unwrap();
+    let list: Body = |_| returns(vec![1_u32, 2]);
+    let end = ends(&workflow, &[("list", list), ("gate", FAILS), ("each", OK)]);
+    assert_eq!(end.statuses(), ["list succeeded", "gate failed", "each[0] succeeded", "each[1] succeeded"]);
+    let end = ends(&workflow, &[("list", list), ("gate", OK), ("each", OK)]);
+    assert_eq!(end.statuses()[2], "each skipped");
+}
+
+#[test]
+fn a_failed_element_is_what_became_of_its_map() {
+    let builder = task(Workflow::builder("w"), "list", TaskOptions::new());
+    let builder = task(builder, "each", TaskOptions::new()).map_over::<u32>("list");
+    let workflow = task(builder, "after", TaskOptions::new()).after_settled("each").build().unwrap();
+    let end = ends(
+        &workflow,
+        &[
+            ("list", |_| returns(vec![1_u32, 2, 3])),
+            ("each", |call| match call.map_index {
+                Some(1) => Err(TaskError::message("bad element")),
+                _ => returns(1),
+            }),
+            ("after", |call| {
+                assert_eq!(call.settled, ["failed: bad element"]);
+                returns(())
+            }),
+        ],
+    );
+    assert_eq!(end.state.failure(), None);
+}
+
+#[test]
+fn conditions_that_name_what_is_not_before_are_refused() {
+    let builder = task(task(Workflow::builder("w"), "one", TaskOptions::new()), "two", TaskOptions::new());
+    let either = Condition::any([Condition::succeeded("one"), Condition::failed("tow")]);
+    let error = builder.when(either).build().unwrap_err().to_string();
+    assert!(error.contains("names \"one\", which does not come before it; add `after(one)`"), "{error}");
+    assert!(error.contains("names \"tow\", which is unknown; did you mean \"two\"?"), "{error}");
 }

@@ -44,6 +44,9 @@ impl<'a> FactColumns<'a> {
             FactKind::Interrupted { started_at } => {
                 Self { kind: "interrupted", started_at: Some(started_at.as_micros()), ..Self::default() }
             }
+            FactKind::Skipped { reason } => {
+                Self { kind: "skipped", failure: Some(to_json(reason)), ..Self::default() }
+            }
             FactKind::Expanded { n } => {
                 Self { kind: "expanded", width: Some(i64::from(*n)), ..Self::default() }
             }
@@ -99,6 +102,12 @@ impl FactRow {
                 retry_at: self.retry_at.map(Timestamp::from_micros),
             },
             "interrupted" => FactKind::Interrupted { started_at: started_at()? },
+            "skipped" => FactKind::Skipped {
+                reason: from_json(self.failure.as_deref())
+                    .ok()
+                    .flatten()
+                    .ok_or_else(|| corrupt("failure is no reason"))?,
+            },
             "expanded" => FactKind::Expanded {
                 n: self
                     .width

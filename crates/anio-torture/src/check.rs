@@ -421,6 +421,7 @@ const fn word(fact: &FactRecord) -> &'static str {
         FactKind::Failed { .. } => "failed",
         FactKind::Interrupted { .. } => "interrupted",
         FactKind::Expanded { .. } => "expanded",
+        FactKind::Skipped { .. } => "skipped",
     }
 }
 

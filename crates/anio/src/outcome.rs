@@ -106,7 +106,14 @@ impl Outcome {
         self.state.task_runs().map(TaskSummary::from).collect()
     }
 
-    /// The first task that failed, with its attempts and its message; `None` when the run succeeded.
+    /// The failures that another task was told of and succeeded, so that they do not fail the run: the first
+    /// of each failed task.
+    pub fn handled_failures(&self) -> Vec<&RunFailure> {
+        self.state.handled_failures().collect()
+    }
+
+    /// The first task that failed and whose failure no other task handled, with its attempts and its message;
+    /// `None` when the run succeeded.
     pub fn error(&self) -> Option<&RunFailure> {
         self.state.failure()
     }
@@ -131,8 +138,10 @@ pub struct TaskSummary {
     pub attempts: u32,
     /// Why its last attempt failed.
     pub error: Option<TaskFailure>,
-    /// The failed task that it was skipped for.
+    /// The task that it was skipped for, which failed or was skipped; `None` where it decided for itself.
     pub skipped_because: Option<String>,
+    /// Why it was skipped, in words.
+    pub skip_reason: Option<String>,
     /// When its last attempt began.
     pub started: Option<Timestamp>,
     /// When its last attempt ended.
@@ -152,6 +161,7 @@ impl From<TaskRunView<'_>> for TaskSummary {
             skipped_because: view.skipped_because.map(ToString::to_string),
             started: view.started_at,
             finished: view.ended_at,
+            skip_reason: view.skip_reason,
             retry_at: view.retry_at,
         }
     }

@@ -140,7 +140,11 @@ impl Call {
     }
 
     fn add(mut self, task: &str, value: Output, element: Option<u32>) -> Self {
-        self.arguments.push(Some(Argument { task: TaskName::trusted(task), value, element }));
+        self.arguments.push(Some(Argument {
+            task: TaskName::trusted(task),
+            settled: anio::task::Settled::Succeeded(value),
+            element,
+        }));
         self
     }
 

@@ -38,7 +38,7 @@ create table anio_attempts (
     task       text    not null,                 -- the task's name
     map_index  bigint,                           -- which element of a mapped task
     attempt    bigint  not null,                 -- from 1; 0 for 'expanded'
-    kind       text    not null,                 -- started succeeded failed interrupted expanded
+    kind       text    not null,                 -- started succeeded failed interrupted skipped expanded
     at         bigint  not null,                 -- when it happened
     started_at bigint,                           -- succeeded, failed, interrupted: when the attempt began
     retry_at   bigint,                           -- failed: when the next attempt is due; null for none

@@ -37,7 +37,7 @@ create table anio_attempts (
     task       text    not null,                 -- the task's name
     map_index  integer,                          -- which element of a mapped task
     attempt    integer not null,                 -- from 1; 0 for 'expanded'
-    kind       text    not null,                 -- started succeeded failed interrupted expanded
+    kind       text    not null,                 -- started succeeded failed interrupted skipped expanded
     at         integer not null,                 -- when it happened
     started_at integer,                          -- succeeded, failed, interrupted: when the attempt began
     retry_at   integer,                          -- failed: when the next attempt is due; null for none

@@ -61,6 +61,12 @@ pub enum FactKind {
         /// When the attempt began.
         started_at: Timestamp,
     },
+    /// The task will not run: its condition does not hold, or what it needs is not there. (That the
+    /// dependants of a failed or skipped task are skipped in turn follows, and is no fact of its own.)
+    Skipped {
+        /// Why.
+        reason: String,
+    },
     /// A map was expanded to so many elements.
     Expanded {
         /// How many.

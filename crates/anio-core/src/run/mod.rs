@@ -20,6 +20,7 @@ mod fact;
 #[cfg(test)]
 mod model;
 mod scope;
+mod settle;
 mod task_run;
 
 use std::collections::VecDeque;
@@ -30,12 +31,13 @@ pub use fact::{Fact, FactKind, RunEnd, RunFailure, TaskRunKey};
 pub use task_run::{TaskRunStatus, TaskRunView};
 
 use self::scope::Scopes;
-use self::task_run::{Map, Stage, State, TaskRun};
+use self::settle::Released;
+use self::task_run::{Map, Skip, Stage, State, TaskRun};
 use crate::error::{FailureKind, TaskFailure};
 use crate::name::RunId;
 use crate::output::Output;
 use crate::plan::Plan;
-use crate::task::{Argument, Edge, TaskReturn};
+use crate::task::{Argument, Edge, Settled, TaskReturn};
 use crate::time::Timestamp;
 
 /// The widest map: the most elements that a list may have which a task is mapped over.
@@ -55,8 +57,8 @@ pub struct RunState {
     scopes: Scopes,
     /// Tasks whose end is not decided yet.
     n_open: u32,
-    /// The first task run that failed for good.
-    failure: Option<RunFailure>,
+    /// For each task that failed, in that order: its first task run that did.
+    failures: Vec<(u32, RunFailure)>,
     /// Facts that were asked to persist since the run was taken up, and how many of them are durable.
     n_persisted: u64,
     n_durable: u64,
@@ -67,7 +69,7 @@ pub struct RunState {
 
 #[derive(Clone, Debug)]
 struct Node {
-    /// Dependencies whose success is not durable yet.
+    /// Dependencies whose end is not durable yet.
     missing: u32,
     stage: Stage,
 }
@@ -111,7 +113,7 @@ impl RunState {
             .tasks()
             .iter()
             .map(|task| match task.dependencies.len() as u32 {
-                0 => Node { missing: 0, stage: Stage::Single(TaskRun::default()) },
+                0 if !task.decides => Node { missing: 0, stage: Stage::Single(TaskRun::default()) },
                 missing => Node { missing, stage: Stage::Waiting },
             })
             .collect();
@@ -123,7 +125,7 @@ impl RunState {
             nodes,
             plan,
             input,
-            failure: None,
+            failures: Vec::new(),
             n_persisted: 0,
             n_durable: 0,
             awaited: VecDeque::new(),
@@ -142,6 +144,10 @@ impl RunState {
         assert!(self.phase == Phase::Replaying, "facts are replayed before the run begins");
         let (key, plan) = (fact.key, Arc::clone(&self.plan));
         let misfit = || self::misfit(&plan, fact);
+        if key.map_index.is_none() && fact.attempt > 0 && self.is_undecided(key.task) {
+            // It decided to run, or its list could not be read.
+            self.nodes[key.task as usize].stage = Stage::Single(TaskRun::default());
+        }
         match &fact.kind {
             FactKind::Started => {
                 let run = self.live(key).ok_or_else(misfit)?;
@@ -161,9 +167,6 @@ impl RunState {
                 self.settled(key, fact.at, &mut Vec::new());
             }
             FactKind::Failed { started_at, failure, retry_at } => {
-                if self.is_unexpanded(key.task) && key.map_index.is_none() {
-                    self.nodes[key.task as usize].stage = Stage::Single(TaskRun::default());
-                }
                 let run = self.live(key).ok_or_else(misfit)?;
                 run.start(fact.attempt, *started_at);
                 run.fail(fact.at, Arc::clone(failure), *retry_at);
@@ -172,14 +175,21 @@ impl RunState {
                     self.settled(key, fact.at, &mut Vec::new());
                 }
             }
+            FactKind::Skipped { reason } => {
+                if !self.is_undecided(key.task) {
+                    return Err(misfit());
+                }
+                self.skip(key.task, reason);
+                self.settled(key, fact.at, &mut Vec::new());
+            }
             FactKind::Expanded { n } => {
-                if !self.is_unexpanded(key.task) {
+                if !self.is_undecided(key.task) {
                     return Err(misfit());
                 }
                 self.nodes[key.task as usize].stage = Stage::Map(Box::new(Map::of(*n)));
                 if *n == 0 {
                     self.n_open -= 1;
-                    self.release(key.task, fact.at, &mut Vec::new());
+                    self.propagate(key.task, fact.at, &mut Vec::new());
                 }
             }
         }
@@ -237,10 +247,10 @@ impl RunState {
         self.phase = Phase::Running;
         let poison = self.poison_deaths;
         let mut poisoned = Vec::new();
-        let mut unexpanded = Vec::new();
+        let mut undecided = Vec::new();
         for task in 0..self.nodes.len() as u32 {
-            if self.is_unexpanded(task) {
-                unexpanded.push(task);
+            if self.is_undecided(task) {
+                undecided.push(task);
             }
             for (key, run) in self.nodes[task as usize].stage.runs_mut(task) {
                 match run.state {
@@ -256,9 +266,9 @@ impl RunState {
                 }
             }
         }
-        for task in unexpanded {
-            if self.make_ready(task, at, effects) == Release::AtOnce {
-                self.release(task, at, effects);
+        for task in undecided {
+            if self.is_undecided(task) && self.start(task, at, effects) == Released::AtOnce {
+                self.propagate(task, at, effects);
             }
         }
         // Whatever might be what killed the last worker has its start recorded before it starts: an element
@@ -360,7 +370,7 @@ impl RunState {
             self.phase = Phase::Ending;
             self.n_persisted += 1;
             self.awaited.push_back(Awaited::End);
-            effects.push(Effect::End(RunEnd { at, failure: self.failure.clone() }));
+            effects.push(Effect::End(RunEnd { at, failure: self.failure().cloned() }));
         }
     }
 
@@ -368,120 +378,6 @@ impl RunState {
         self.n_persisted += 1;
         self.awaited.push_back(awaited);
         effects.push(Effect::Persist(fact));
-    }
-
-    // ------ what a task run's end means for the others ------
-
-    /// The end of a task run is decided: count it, and skip the dependants of a task that failed.
-    fn decided(&mut self, key: TaskRunKey) {
-        let node = &mut self.nodes[key.task as usize];
-        let run_failed = node.stage.run(key.map_index).is_some_and(|run| matches!(run.state, State::Failed));
-        let failed = match &mut node.stage {
-            Stage::Map(map) => {
-                map.n_undecided -= 1;
-                map.n_failed += u32::from(run_failed);
-                if map.n_undecided > 0 { None } else { Some(map.n_failed > 0) }
-            }
-            _ => Some(run_failed),
-        };
-        if run_failed && self.failure.is_none() {
-            self.failure = self.failure_of(key);
-        }
-        if let Some(failed) = failed {
-            self.n_open -= 1;
-            if failed {
-                self.skip_dependants(key.task);
-            }
-        }
-    }
-
-    fn skip_dependants(&mut self, failed: u32) {
-        let plan = Arc::clone(&self.plan);
-        let mut open = vec![failed];
-        while let Some(task) = open.pop() {
-            for &dependant in plan.dependants(task) {
-                let node = &mut self.nodes[dependant as usize];
-                if matches!(node.stage, Stage::Waiting) {
-                    node.stage = Stage::Skipped { because: failed };
-                    self.n_open -= 1;
-                    open.push(dependant);
-                }
-            }
-        }
-    }
-
-    /// The end of a task run is durable: its dependants have one less to wait for.
-    fn settled(&mut self, key: TaskRunKey, at: Timestamp, effects: &mut Vec<Effect>) {
-        let succeeded = match &mut self.nodes[key.task as usize].stage {
-            Stage::Map(map) => {
-                map.n_undurable -= 1;
-                map.n_undurable == 0 && map.n_failed == 0
-            }
-            Stage::Single(run) => matches!(run.state, State::Succeeded { .. }),
-            Stage::Waiting | Stage::Skipped { .. } => false,
-        };
-        if succeeded {
-            self.release(key.task, at, effects);
-        }
-    }
-
-    fn release(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
-        let plan = Arc::clone(&self.plan);
-        let mut open = vec![task];
-        while let Some(task) = open.pop() {
-            for &dependant in plan.dependants(task) {
-                let node = &mut self.nodes[dependant as usize];
-                node.missing -= 1;
-                if node.missing > 0 || !matches!(node.stage, Stage::Waiting) {
-                    continue;
-                }
-                if self.make_ready(dependant, at, effects) == Release::AtOnce {
-                    open.push(dependant);
-                }
-            }
-        }
-    }
-
-    /// Starts a task whose dependencies are all there: one task run, or one per element of its list.
-    fn make_ready(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) -> Release {
-        let plan = Arc::clone(&self.plan);
-        let Some((list, len)) = plan.task(task).mapped_over() else {
-            self.nodes[task as usize].stage = Stage::Single(TaskRun::default());
-            effects.push(Effect::Ready(TaskRunKey { task, map_index: None }));
-            return Release::Later;
-        };
-        if self.phase == Phase::Replaying {
-            return Release::Later; // The fact that tells the width follows, or `begin` expands.
-        }
-        let whole = TaskRunKey { task, map_index: None };
-        let n = match len(&self.output_of(list)) {
-            Ok(n) if n <= MAP_WIDTH_MAX => n as u32,
-            other => {
-                let list = &plan.task(list).name;
-                let message = match other {
-                    Ok(n) => format!(
-                        "the list of task {list:?} has {n} elements, over the limit of {MAP_WIDTH_MAX}"
-                    ),
-                    Err(error) => {
-                        format!("run {}: the list of task {list:?} cannot be read: {error}", self.id)
-                    }
-                };
-                let mut run = TaskRun::default();
-                run.start(1, at);
-                self.nodes[task as usize].stage = Stage::Single(run);
-                self.fail(whole, at, TaskFailure::new(FailureKind::Data, message), None, effects);
-                return Release::Later;
-            }
-        };
-        self.nodes[task as usize].stage = Stage::Map(Box::new(Map::of(n)));
-        let fact = Fact { key: whole, attempt: 0, at, kind: FactKind::Expanded { n } };
-        self.persist(fact, Awaited::Nothing, effects);
-        effects.extend((0..n).map(|index| Effect::Ready(TaskRunKey { task, map_index: Some(index) })));
-        if n > 0 {
-            return Release::Later;
-        }
-        self.n_open -= 1;
-        Release::AtOnce
     }
 
     fn retry_at(&self, key: TaskRunKey, at: Timestamp, retry: Retry) -> Option<Timestamp> {
@@ -540,9 +436,18 @@ impl RunState {
         self.phase == Phase::Ended
     }
 
-    /// Why the run fails or has failed: its first failed task run.
+    /// Why the run fails or has failed: the first failed task run whose failure no other task handled.
     pub fn failure(&self) -> Option<&RunFailure> {
-        self.failure.as_ref()
+        self.failures.iter().find(|(task, _)| !self.is_handled(*task)).map(|(_, failure)| failure)
+    }
+
+    /// The failures that another task was told of and succeeded: the first of each failed task.
+    pub fn handled_failures(&self) -> impl Iterator<Item = &RunFailure> {
+        self.failures.iter().filter(|(task, _)| self.is_handled(*task)).map(|(_, failure)| failure)
+    }
+
+    fn is_handled(&self, task: u32) -> bool {
+        self.plan.handlers(task).any(|handler| self.nodes[handler as usize].stage.has_succeeded())
     }
 
     /// How many facts the run asked to persist since it was taken up.
@@ -554,8 +459,7 @@ impl RunState {
     pub fn output(&self, task: u32) -> Option<Output> {
         match &self.nodes.get(task as usize)?.stage {
             Stage::Single(run) => run.output().cloned(),
-            Stage::Map(map) if map.n_undecided == 0 && map.n_failed == 0 => Some(self.output_of(task)),
-            _ => None,
+            stage => stage.has_succeeded().then(|| self.output_of(task)),
         }
     }
 
@@ -567,13 +471,13 @@ impl RunState {
     /// The arguments of a task run that is to be executed, in the order of its dependencies.
     pub fn arguments(&self, key: TaskRunKey) -> Vec<Option<Argument>> {
         let argument = |&(dependency, edge): &(u32, Edge)| {
-            let element = match edge {
+            let settled = match edge {
                 Edge::Order => return None,
-                Edge::Value => None,
-                Edge::Each(_) => key.map_index,
+                Edge::Value | Edge::Each(_) => Settled::Succeeded(self.output_of(dependency)),
+                Edge::Settled => self.became(dependency),
             };
-            let task = self.plan.task(dependency).name.clone();
-            Some(Argument { task, value: self.output_of(dependency), element })
+            let element = key.map_index.filter(|_| matches!(edge, Edge::Each(_)));
+            Some(Argument { task: self.plan.task(dependency).name.clone(), settled, element })
         };
         self.plan.task(key.task).dependencies.iter().map(argument).collect()
     }
@@ -593,7 +497,8 @@ impl RunState {
         self.plan.topological().iter().flat_map(|&task| {
             let name = &self.plan.task(task).name;
             let because = |because: u32| &self.plan.task(because).name;
-            task_run::views(task, name, &self.nodes[task as usize].stage, because)
+            let reason = |skip: &Skip| self.skip_reason(task, skip);
+            task_run::views(task, name, &self.nodes[task as usize].stage, because, reason)
         })
     }
 
@@ -601,7 +506,7 @@ impl RunState {
         match &self.nodes[task as usize].stage {
             Stage::Single(run) => run.output().expect("a dependency has succeeded").clone(),
             Stage::Map(map) => map.gathered(self.plan.task(task).definition.gather).clone(),
-            Stage::Waiting | Stage::Skipped { .. } => unreachable!("a dependency has succeeded"),
+            Stage::Waiting | Stage::Skipped(_) => unreachable!("a dependency has succeeded"),
         }
     }
 
@@ -611,18 +516,11 @@ impl RunState {
         (!run.has_ended()).then_some(run)
     }
 
-    /// Whether the task is mapped, has its list, and waits to learn how long that is.
-    fn is_unexpanded(&self, task: u32) -> bool {
+    /// Whether the task has all that it waits for, and whether it runs, or how wide, is not decided.
+    fn is_undecided(&self, task: u32) -> bool {
         let node = &self.nodes[task as usize];
         node.missing == 0 && matches!(node.stage, Stage::Waiting)
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Release {
-    /// The task has nothing to do: its dependants have one less to wait for now.
-    AtOnce,
-    Later,
 }
 
 fn misfit(plan: &Plan, fact: &Fact) -> ReplayError {
@@ -631,6 +529,7 @@ fn misfit(plan: &Plan, fact: &Fact) -> ReplayError {
         FactKind::Succeeded { .. } => "succeeded",
         FactKind::Failed { .. } => "failed",
         FactKind::Interrupted { .. } => "interrupted",
+        FactKind::Skipped { .. } => "skipped",
         FactKind::Expanded { .. } => "expanded",
     };
     ReplayError {

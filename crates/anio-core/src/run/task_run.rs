@@ -16,10 +16,18 @@ pub(super) enum Stage {
     Waiting,
     Single(TaskRun),
     Map(Box<Map>),
-    /// A task before it failed.
-    Skipped {
-        because: u32,
-    },
+    Skipped(Skip),
+}
+
+/// Why a task will not run.
+#[derive(Clone, Debug)]
+pub(super) struct Skip {
+    /// The task that began it: one that failed, or was skipped by its own decision (perhaps this one).
+    pub(super) root: u32,
+    /// The reason of a task that decided for itself.
+    pub(super) reason: Option<Arc<str>>,
+    /// Whether those that wait for it to settle know of it.
+    pub(super) is_settled: bool,
 }
 
 /// The elements of a mapped task.
@@ -78,6 +86,15 @@ impl Stage {
             (Self::Single(run), None) => Some(run),
             (Self::Map(map), Some(index)) => map.runs.get_mut(index as usize),
             _ => None,
+        }
+    }
+
+    /// Whether the task has succeeded: all its elements, where it is mapped.
+    pub(super) fn has_succeeded(&self) -> bool {
+        match self {
+            Self::Single(run) => run.output().is_some(),
+            Self::Map(map) => map.n_undecided == 0 && map.n_failed == 0,
+            Self::Waiting | Self::Skipped(_) => false,
         }
     }
 
@@ -231,8 +248,10 @@ pub struct TaskRunView<'a> {
     pub attempts: u32,
     /// Why its last attempt failed.
     pub failure: Option<&'a Arc<TaskFailure>>,
-    /// Which failed task it was skipped for.
+    /// Which task it was skipped for, that failed or was skipped; `None` where it decided for itself.
     pub skipped_because: Option<&'a TaskName>,
+    /// Why it was skipped, in words.
+    pub skip_reason: Option<String>,
     /// When its next attempt is due, in backoff.
     pub retry_at: Option<Timestamp>,
     /// When its last attempt began.
@@ -248,6 +267,7 @@ pub(super) fn views<'a>(
     name: &'a TaskName,
     stage: &'a Stage,
     because: impl Fn(u32) -> &'a TaskName,
+    reason: impl Fn(&Skip) -> String,
 ) -> Vec<TaskRunView<'a>> {
     let blank = TaskRunView {
         task: name,
@@ -256,6 +276,7 @@ pub(super) fn views<'a>(
         attempts: 0,
         failure: None,
         skipped_because: None,
+        skip_reason: None,
         retry_at: None,
         started_at: None,
         ended_at: None,
@@ -263,12 +284,10 @@ pub(super) fn views<'a>(
     };
     match stage {
         Stage::Waiting => vec![blank],
-        Stage::Skipped { because: failed } => {
-            vec![TaskRunView {
-                status: TaskRunStatus::Skipped,
-                skipped_because: Some(because(*failed)),
-                ..blank
-            }]
+        Stage::Skipped(skip) => {
+            let skipped_because = (skip.root != task).then(|| because(skip.root));
+            let skip_reason = Some(reason(skip));
+            vec![TaskRunView { status: TaskRunStatus::Skipped, skipped_because, skip_reason, ..blank }]
         }
         Stage::Single(_) | Stage::Map(_) => {
             stage.runs(task).map(|(key, run)| view(key, run, &blank)).collect()

@@ -110,6 +110,10 @@ fn every_kind() -> Vec<FactRecord> {
         fact(1, "writes", with_writes("schlüssel", "wert \"x\" 😀")),
         FactRecord { attempt: 0, ..fact(1, "each", FactKind::Expanded { n: 0 }) },
         FactRecord { attempt: 0, ..fact(1, "each2", FactKind::Expanded { n: u32::MAX }) },
+        FactRecord {
+            attempt: 0,
+            ..fact(1, "left out", FactKind::Skipped { reason: "its \"condition\" – ℕ".into() })
+        },
         FactRecord { map_index: Some(0), ..fact(1, "each", succeeded("true")) },
         FactRecord { map_index: Some(u32::MAX), ..fact(1, "each", succeeded("\"\"")) },
     ]

@@ -65,7 +65,7 @@ pub struct Held<T> {
 /// # Errors
 /// [`TaskError::Data`] when it does not read.
 pub fn shared<D: TaskType>(call: &TaskCall, position: usize) -> Result<Arc<D::Output>, TaskError> {
-    call.argument_with(position, |argument| D::read(&argument.value))
+    call.argument_with(position, |value, _| D::read(value))
 }
 
 /// The output of a dependency, copied.
@@ -73,7 +73,7 @@ pub fn shared<D: TaskType>(call: &TaskCall, position: usize) -> Result<Arc<D::Ou
 /// # Errors
 /// [`TaskError::Data`] when it does not read.
 pub fn copied<D: TaskType>(call: &TaskCall, position: usize) -> Result<D::Output, TaskError> {
-    call.argument_with(position, |argument| D::copy(&argument.value))
+    call.argument_with(position, |value, _| D::copy(value))
 }
 
 /// A list that a task can be mapped over.
@@ -138,8 +138,7 @@ pub fn element<D: TaskType>(call: &TaskCall, position: usize) -> Result<Element<
 where
     D::Output: List,
 {
-    let (list, index) =
-        call.argument_with(position, |argument| Ok((D::read(&argument.value)?, argument.element)))?;
+    let (list, index) = call.argument_with(position, |value, element| Ok((D::read(value)?, element)))?;
     let index = index.map(|index| index as usize).filter(|index| *index < list.items().len());
     let index = index.ok_or_else(|| TaskError::DependencyNotSatisfied {
         dependency: D::NAME.to_owned(),

@@ -8,7 +8,7 @@ fn block_on(test: impl Future<Output = ()>) {
 }
 
 /// Runs the test on each store, one after the other, each empty.
-pub fn on_every_store(test: impl AsyncFn(String)) {
+pub(crate) fn on_every_store(test: impl AsyncFn(String)) {
     eprintln!("memory");
     block_on(test("memory:".to_owned()));
     eprintln!("sqlite mem");
@@ -21,7 +21,7 @@ pub fn on_every_store(test: impl AsyncFn(String)) {
 }
 
 /// Runs the test on a new SQLite file.
-pub fn on_sqlite_file(test: impl AsyncFn(String)) {
+pub(crate) fn on_sqlite_file(test: impl AsyncFn(String)) {
     let directory = tempfile::tempdir().unwrap();
     block_on(test(format!("sqlite://{}", directory.path().join("test.db").display())));
 }

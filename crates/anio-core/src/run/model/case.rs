@@ -193,7 +193,8 @@ impl Case {
             return Err(AttemptError { failure, retry: Retry::Policy });
         }
         let arguments = state.arguments(key);
-        let arguments = arguments.iter().flatten().map(|argument| (&argument.value, argument.element));
+        let arguments =
+            arguments.iter().flatten().filter_map(|argument| Some((argument.value()?, argument.element)));
         Ok(TaskReturn { output: output(fate, key, arguments), writes: Writes::default() })
     }
 

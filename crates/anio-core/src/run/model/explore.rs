@@ -25,7 +25,7 @@ use super::plant::Plant;
 use super::rule::{Broken, Ledger, Rule, check};
 use super::worker::{Record, Worker};
 use super::world::{Action, World};
-use crate::run::task_run::{Map, Stage, State, TaskRun};
+use crate::run::task_run::{Map, Skip, Stage, State, TaskRun};
 use crate::run::{Awaited, FactKind, Node, Phase, RunState, TaskRunKey};
 use crate::time::Timestamp;
 
@@ -224,6 +224,7 @@ impl Key<'_> {
                 }
                 FactKind::Interrupted { .. } => self.number(4),
                 FactKind::Expanded { .. } => self.number(5),
+                FactKind::Skipped { .. } => self.number(6),
             }
         }
     }
@@ -255,7 +256,7 @@ impl Key<'_> {
             nodes,
             scopes: _,
             n_open,
-            failure,
+            failures,
             n_persisted: _,
             n_durable: _,
             awaited,
@@ -268,12 +269,10 @@ impl Key<'_> {
             Phase::Ending => 2,
             Phase::Ended => 3,
         });
-        match failure {
-            None => self.number(0),
-            Some(failure) => {
-                self.bytes.extend(failure.task.bytes());
-                self.number(failure.map_index.map_or(255, |index| index));
-            }
+        self.length(failures.len());
+        for (task, failure) in failures {
+            self.number(*task);
+            self.number(failure.map_index.map_or(255, |index| index));
         }
         (0..).zip(nodes).for_each(|(task, node)| self.node(task, node));
         self.length(awaited.len());
@@ -303,9 +302,11 @@ impl Key<'_> {
         self.number(*missing);
         match stage {
             Stage::Waiting => self.number(0),
-            Stage::Skipped { because } => {
+            Stage::Skipped(Skip { root, reason, is_settled }) => {
                 self.number(1);
-                self.number(*because);
+                self.number(*root);
+                self.number(u32::from(reason.is_some()));
+                self.number(u32::from(*is_settled));
             }
             Stage::Single(run) => {
                 self.number(2);

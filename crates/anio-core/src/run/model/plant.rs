@@ -56,12 +56,12 @@ impl RunState {
     /// What is wrong with a state that was read back, with this bug planted.
     pub(super) fn misremember(&mut self, plant: Option<Plant>) {
         match plant {
-            Some(Plant::ForgetsTheFailure) => self.failure = None,
+            Some(Plant::ForgetsTheFailure) => self.failures.clear(),
             Some(Plant::ForgetsATask) => self.n_open = self.n_open.saturating_sub(1),
             _ => {}
         }
         for (task, node) in (0..).zip(&mut self.nodes) {
-            if plant == Some(Plant::ForgetsSkips) && matches!(node.stage, Stage::Skipped { .. }) {
+            if plant == Some(Plant::ForgetsSkips) && matches!(node.stage, Stage::Skipped(_)) {
                 node.stage = Stage::Waiting;
                 self.n_open += 1;
             }

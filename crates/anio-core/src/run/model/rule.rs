@@ -208,7 +208,7 @@ impl Ledger {
                 entry.n_kills = 0;
                 Ok(())
             }
-            FactKind::Started | FactKind::Expanded { .. } => Ok(()),
+            FactKind::Started | FactKind::Expanded { .. } | FactKind::Skipped { .. } => Ok(()),
         }
     }
 

@@ -100,7 +100,7 @@ impl RunState {
             nodes: self.nodes.clone(),
             // What tasks see of the context is kept only to save time.
             scopes: Scopes::default(),
-            failure: self.failure.clone(),
+            failures: self.failures.clone(),
             awaited: self.awaited.clone(),
             ..*self
         }

@@ -1,0 +1,250 @@
+//! What the end of a task run means for the others: who starts, who is skipped, who decides.
+//!
+//! Two steps, as everywhere: when an end is **decided**, the dependants that need its success are skipped
+//! at once (they start nothing, so nothing durable is needed); when it is **durable**, it propagates:
+//! dependants have one less to wait for. A task with a condition, or that takes what became of a dependency
+//! whatever it is, decides for itself once all its dependencies have settled durably, and its decision not
+//! to run is a fact.
+
+use std::sync::Arc;
+
+use super::fact::{Fact, FactKind, TaskRunKey};
+use super::task_run::{Map, Skip, Stage, State, TaskRun};
+use super::{Awaited, Effect, MAP_WIDTH_MAX, Phase, RunState};
+use crate::condition::Settlement;
+use crate::context::Context;
+use crate::error::{FailureKind, TaskFailure};
+use crate::plan::PlanTask;
+use crate::task::{Edge, Settled};
+use crate::time::Timestamp;
+
+/// Whether a task that was started has settled by that alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Released {
+    /// It is a map of nothing: its dependants have one less to wait for now.
+    AtOnce,
+    Later,
+}
+
+impl RunState {
+    /// The end of a task run is decided: count it, and skip the dependants of a task that failed.
+    pub(super) fn decided(&mut self, key: TaskRunKey) {
+        let node = &mut self.nodes[key.task as usize];
+        let run_failed = node.stage.run(key.map_index).is_some_and(|run| matches!(run.state, State::Failed));
+        let failed = match &mut node.stage {
+            Stage::Map(map) => {
+                map.n_undecided -= 1;
+                map.n_failed += u32::from(run_failed);
+                if map.n_undecided > 0 { None } else { Some(map.n_failed > 0) }
+            }
+            _ => Some(run_failed),
+        };
+        if run_failed && self.failures.iter().all(|(task, _)| *task != key.task) {
+            self.failures.extend(self.failure_of(key).map(|failure| (key.task, failure)));
+        }
+        if let Some(failed) = failed {
+            self.n_open -= 1;
+            if failed {
+                self.skip_dependants(key.task);
+            }
+        }
+    }
+
+    /// A task decides not to run.
+    pub(super) fn skip(&mut self, task: u32, reason: &str) {
+        let skip = Skip { root: task, reason: Some(Arc::from(reason)), is_settled: true };
+        self.nodes[task as usize].stage = Stage::Skipped(skip);
+        self.n_open -= 1;
+        self.skip_dependants(task);
+    }
+
+    /// Skips all that need the success of `root`, and all that need theirs.
+    fn skip_dependants(&mut self, root: u32) {
+        let plan = Arc::clone(&self.plan);
+        let mut open = vec![root];
+        while let Some(task) = open.pop() {
+            for &dependant in plan.dependants(task) {
+                let node = &mut self.nodes[dependant as usize];
+                if matches!(node.stage, Stage::Waiting) && !plan.task(dependant).decides {
+                    node.stage = Stage::Skipped(Skip { root, reason: None, is_settled: false });
+                    self.n_open -= 1;
+                    open.push(dependant);
+                }
+            }
+        }
+    }
+
+    /// The end of a task run is durable; when it is the last of its task, the task has settled.
+    pub(super) fn settled(&mut self, key: TaskRunKey, at: Timestamp, effects: &mut Vec<Effect>) {
+        if let Stage::Map(map) = &mut self.nodes[key.task as usize].stage {
+            map.n_undurable -= 1;
+            if map.n_undurable > 0 {
+                return;
+            }
+        }
+        self.propagate(key.task, at, effects);
+    }
+
+    /// A task has settled durably: those that wait for it have one less to wait for.
+    pub(super) fn propagate(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
+        let plan = Arc::clone(&self.plan);
+        let mut open = vec![task];
+        while let Some(task) = open.pop() {
+            let succeeded = self.nodes[task as usize].stage.has_succeeded();
+            let root = match &self.nodes[task as usize].stage {
+                Stage::Skipped(skip) => skip.root,
+                _ => task,
+            };
+            for &dependant in plan.dependants(task) {
+                let node = &mut self.nodes[dependant as usize];
+                let counts = succeeded || plan.task(dependant).decides;
+                node.missing -= u32::from(counts);
+                match &mut node.stage {
+                    Stage::Waiting if counts && node.missing == 0 => {
+                        let released = self.start(dependant, at, effects);
+                        open.extend((released == Released::AtOnce).then_some(dependant));
+                    }
+                    Stage::Skipped(skip) if !succeeded && skip.root == root && !skip.is_settled => {
+                        skip.is_settled = true;
+                        open.push(dependant);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Starts a task that has all it waits for: one task run, or one per element of its list; or none,
+    /// where it decides so.
+    pub(super) fn start(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) -> Released {
+        let plan = Arc::clone(&self.plan);
+        let planned = plan.task(task);
+        if self.phase == Phase::Replaying && (planned.decides || planned.mapped_over().is_some()) {
+            return Released::Later; // A fact that tells the decision or the width follows, or `begin` decides.
+        }
+        let key = TaskRunKey { task, map_index: None };
+        if planned.decides {
+            match self.decides_to_run(task, planned) {
+                Ok(None) => {}
+                Ok(Some(reason)) => {
+                    self.skip(task, &reason);
+                    let fact = Fact { key, attempt: 0, at, kind: FactKind::Skipped { reason } };
+                    self.persist(fact, Awaited::Settle(key), effects);
+                    return Released::Later;
+                }
+                Err(failure) => {
+                    self.fail_unstarted(key, at, failure, effects);
+                    return Released::Later;
+                }
+            }
+        }
+        let Some((list, len)) = planned.mapped_over() else {
+            self.nodes[task as usize].stage = Stage::Single(TaskRun::default());
+            effects.push(Effect::Ready(key));
+            return Released::Later;
+        };
+        let n = match len(&self.output_of(list)) {
+            Ok(n) if n <= MAP_WIDTH_MAX => n as u32,
+            other => {
+                let list = &plan.task(list).name;
+                let message = match other {
+                    Ok(n) => {
+                        format!(
+                            "the list of task {list:?} has {n} elements, over the limit of {MAP_WIDTH_MAX}"
+                        )
+                    }
+                    Err(error) => {
+                        format!("run {}: the list of task {list:?} cannot be read: {error}", self.id)
+                    }
+                };
+                self.fail_unstarted(key, at, TaskFailure::new(FailureKind::Data, message), effects);
+                return Released::Later;
+            }
+        };
+        self.nodes[task as usize].stage = Stage::Map(Box::new(Map::of(n)));
+        self.persist(Fact { key, attempt: 0, at, kind: FactKind::Expanded { n } }, Awaited::Nothing, effects);
+        effects.extend((0..n).map(|index| Effect::Ready(TaskRunKey { task, map_index: Some(index) })));
+        if n > 0 {
+            return Released::Later;
+        }
+        self.n_open -= 1;
+        Released::AtOnce
+    }
+
+    /// Why a task whose dependencies have all settled does not run; `None` when it does.
+    fn decides_to_run(&mut self, task: u32, planned: &PlanTask) -> Result<Option<String>, TaskFailure> {
+        let condition = planned.definition.condition.as_ref();
+        if let Some(condition) = condition {
+            let context = Context::over(self.scope(task));
+            let became = |name: &str| {
+                let position = self.plan.position(name).expect("a condition names tasks of the plan");
+                match self.became(position) {
+                    Settled::Succeeded(_) => Settlement::Succeeded,
+                    Settled::Failed(..) => Settlement::Failed,
+                    Settled::Skipped(_) => Settlement::Skipped,
+                }
+            };
+            let failed = |error: crate::ContextError| {
+                TaskFailure::new(FailureKind::Data, format!("its condition cannot be decided: {error}"))
+            };
+            if !condition.holds(&became, &context).map_err(failed)? {
+                return Ok(Some(format!("its condition does not hold: {condition}")));
+            }
+        }
+        let needs = |edge: &Edge| match edge {
+            Edge::Value | Edge::Each(_) => true,
+            Edge::Order => condition.is_none(),
+            Edge::Settled => false,
+        };
+        let lacking =
+            planned.dependencies.iter().filter(|(_, edge)| needs(edge)).find_map(|(dependency, _)| {
+                let name = &self.plan.task(*dependency).name;
+                match self.became(*dependency) {
+                    Settled::Succeeded(_) => None,
+                    Settled::Failed(..) => Some(format!("task {name:?} failed")),
+                    Settled::Skipped(_) => Some(format!("task {name:?} was skipped")),
+                }
+            });
+        Ok(lacking)
+    }
+
+    fn fail_unstarted(
+        &mut self,
+        key: TaskRunKey,
+        at: Timestamp,
+        failure: TaskFailure,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut run = TaskRun::default();
+        run.start(1, at);
+        self.nodes[key.task as usize].stage = Stage::Single(run);
+        self.fail(key, at, failure, None, effects);
+    }
+
+    /// What became of a task that has settled.
+    pub(super) fn became(&self, task: u32) -> Settled {
+        let stage = &self.nodes[task as usize].stage;
+        match stage {
+            Stage::Skipped(skip) => Settled::Skipped(self.skip_reason(task, skip)),
+            stage if stage.has_succeeded() => Settled::Succeeded(self.output_of(task)),
+            stage => {
+                let failed = stage.runs(task).find(|(_, run)| matches!(run.state, State::Failed));
+                let (_, run) = failed.expect("a task that has settled succeeded, failed or was skipped");
+                let failure = run.failure.as_ref().expect("a failed task run has its failure");
+                Settled::Failed(Arc::clone(failure), run.attempt)
+            }
+        }
+    }
+
+    /// Why a task was skipped, in words.
+    pub(super) fn skip_reason(&self, task: u32, skip: &Skip) -> String {
+        if let (Some(reason), true) = (&skip.reason, skip.root == task) {
+            return reason.to_string();
+        }
+        let verb = match self.nodes[skip.root as usize].stage {
+            Stage::Skipped(_) => "was skipped",
+            _ => "failed",
+        };
+        format!("task {:?} {verb}", self.plan.task(skip.root).name)
+    }
+}
