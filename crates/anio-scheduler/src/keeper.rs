@@ -82,6 +82,15 @@ async fn keep(
         };
         match result {
             Ok(()) => {}
+            // Runs may have been claimed that nobody here knows of: give all back, and begin anew.
+            Err(error @ StoreError::OutcomeUnknown { .. }) if asked.is_some() => {
+                tracing::warn!(worker = %worker.id, %error, "a claim may have been lost; the lease is given back");
+                if let Err(error) = store.release(worker.id).await {
+                    tracing::warn!(worker = %worker.id, %error, "the lease could not be given back; it runs out");
+                }
+                tell(&inbox, Message::LeaseLost { worker: worker.id }).await;
+                return;
+            }
             Err(StoreError::LeaseLost) => {
                 tell(&inbox, Message::LeaseLost { worker: worker.id }).await;
                 return;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anio_core::run::RunState;
 use anio_core::{Output, RunId, Workflow, WorkflowName};
 use anio_store::Store;
-use anio_store::record::{ClaimedRun, WorkerId};
+use anio_store::record::{ClaimedRun, RunRecord, RunStatus, WorkerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{Config, INBOX_MESSAGES_MAX};
@@ -151,6 +151,26 @@ impl Scheduler {
     /// [`Error::Stopped`].
     pub async fn worker(&self) -> Result<WorkerId, Error> {
         self.ask(|reply| Message::Worker { reply }).await
+    }
+
+    /// The same record, shown as parked, with the reason, where it waits for a workflow that is unknown here.
+    ///
+    /// In the store such a run stays queued: another worker may know its workflow.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn judge(&self, mut record: RunRecord) -> Result<RunRecord, Error> {
+        if record.status == RunStatus::Queued {
+            match self.workflow(record.workflow.as_str()).await {
+                Ok(_) => {}
+                Err(error @ Error::UnknownWorkflow { .. }) => {
+                    record.status = RunStatus::Parked;
+                    record.parked_reason = Some(error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(record)
     }
 
     /// Waits for a run that this worker holds to end; `None` when it does not hold it.

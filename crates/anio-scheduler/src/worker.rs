@@ -71,6 +71,8 @@ pub(crate) struct Worker {
     cancellation: CancellationToken,
     /// Kept between events for its memory.
     effects: Vec<Effect>,
+    /// Attempts that were asked for when it was too late to begin them.
+    interrupted: Vec<(RunId, TaskRunKey, u32)>,
     stored_plans: HashSet<Fingerprint>,
     /// Runs that this worker will hold once their submission is durable.
     n_submitting: usize,
@@ -118,6 +120,7 @@ impl Worker {
             commit: None,
             cancellation: CancellationToken::new(),
             effects: Vec::new(),
+            interrupted: Vec::new(),
             stored_plans: HashSet::new(),
             n_submitting: 0,
             next_turn: 0,
@@ -463,6 +466,9 @@ impl Worker {
             self.perform(run, effect);
         }
         self.effects = effects;
+        for (run, key, attempt) in std::mem::take(&mut self.interrupted) {
+            self.apply(run, at, Event::Interrupted { key, attempt });
+        }
     }
 
     fn perform(&mut self, run: RunId, effect: Effect) {
@@ -547,6 +553,11 @@ impl Worker {
     }
 
     fn execute(&mut self, run: RunId, key: TaskRunKey, attempt: u32) {
+        if self.stopping.as_ref().is_some_and(|stopping| stopping.phase == StopPhase::Abandoned) {
+            // Its start was recorded while the worker was stopping: nobody would wait for its body.
+            self.interrupted.push((run, key, attempt));
+            return;
+        }
         let live = self.runs.get_mut(&run).expect("the run has just asked for it");
         let plan = Arc::clone(live.workflow.plan());
         let task = plan.task(key.task);

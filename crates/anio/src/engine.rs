@@ -138,12 +138,17 @@ impl Engine {
         self.scheduler.register(workflow).await
     }
 
-    /// The runs in the store, the last submitted first.
+    /// The runs in the store, the last submitted first. One that waits for a workflow which this program does
+    /// not know shows as parked, and says so (in the store it is queued: another worker may know it).
     ///
     /// # Errors
     /// Those of the store.
     pub async fn runs(&self, query: RunQuery) -> Result<Vec<RunRecord>> {
-        Ok(self.scheduler.store().runs(query).await?)
+        let mut runs = Vec::new();
+        for record in self.scheduler.store().runs(query).await? {
+            runs.push(self.scheduler.judge(record).await?);
+        }
+        Ok(runs)
     }
 
     /// A handle on a run, whichever process submitted it.

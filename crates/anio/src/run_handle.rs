@@ -110,7 +110,8 @@ impl RunHandle {
     }
 
     async fn record(&self) -> Result<RunRecord> {
-        self.scheduler.store().run(self.id).await?.ok_or(Error::UnknownRun { run: self.id })
+        let record = self.scheduler.store().run(self.id).await?.ok_or(Error::UnknownRun { run: self.id })?;
+        self.scheduler.judge(record).await
     }
 
     /// What the stored facts add up to.

@@ -507,3 +507,47 @@ fn the_events_of_a_run_are_told_in_their_order() {
         engine.shutdown().await.unwrap();
     });
 }
+
+#[test]
+fn a_run_of_an_unknown_workflow_is_parked_until_it_is_registered() {
+    on_sqlite_file(async |url| {
+        let log = Log::default();
+        let workflow =
+            noting(Workflow::builder("comes later"), &log, "a", TaskOptions::new()).build().unwrap();
+        let engine = Engine::open(&url).await.unwrap();
+        // Submitted by a process that dies before it begins: only the run's row is there.
+        let (id, plan) = (engine.run(workflow.clone(), ()).await.unwrap().run_id(), workflow.plan());
+        let queued = anio_store::record::NewRun {
+            id: RunId::from_uuid(uuid::Uuid::now_v7()),
+            workflow: workflow.name().clone(),
+            plan: plan.fingerprint(),
+            input: anio::Output::new(()).unwrap(),
+            priority: 0,
+            submitted_at: anio::Timestamp::from_micros(1),
+            claim: false,
+        };
+        engine.shutdown().await.unwrap();
+
+        let engine = Engine::open(&url).await.unwrap();
+        let later = queued.id;
+        let batch = anio_store::record::Batch { runs: vec![queued], ..Default::default() };
+        engine.store().commit(batch).await.unwrap();
+        let run = engine.run_handle(later).await.unwrap();
+        assert_eq!(run.status().await.unwrap(), RunStatus::Parked);
+        let error = run.wait().await.unwrap_err().to_string();
+        assert!(
+            error.contains("workflow \"comes later\" is unknown") && error.contains(".workflow(x)"),
+            "{error}"
+        );
+        let listed = engine.runs(RunQuery::default()).await.unwrap();
+        assert_eq!(
+            listed.iter().map(|run| (run.id, run.status)).collect::<Vec<_>>(),
+            [(later, RunStatus::Parked), (id, RunStatus::Succeeded)]
+        );
+
+        engine.register(workflow).await.unwrap();
+        assert!(run.wait().await.unwrap().is_success());
+        assert_eq!(*log.lock().unwrap(), ["a", "a"]);
+        engine.shutdown().await.unwrap();
+    });
+}
