@@ -13,7 +13,7 @@ use anio_store::record::{FactRecord, RunStatus};
 
 use crate::blueprint::{Blueprint, Fate};
 use crate::diary::{Line, What};
-use crate::history::{History, StoredRun};
+use crate::history::{History, StoredRun, word};
 use crate::reference::{self, Expected, ExpectedTaskRun, TaskRunName};
 
 /// What must hold.
@@ -412,17 +412,6 @@ impl RunCheck<'_> {
 
 const fn is_final(fact: &FactRecord) -> bool {
     matches!(fact.kind, FactKind::Succeeded { .. } | FactKind::Failed { retry_at: None, .. })
-}
-
-const fn word(fact: &FactRecord) -> &'static str {
-    match fact.kind {
-        FactKind::Started => "started",
-        FactKind::Succeeded { .. } => "succeeded",
-        FactKind::Failed { .. } => "failed",
-        FactKind::Interrupted { .. } => "interrupted",
-        FactKind::Expanded { .. } => "expanded",
-        FactKind::Skipped { .. } => "skipped",
-    }
 }
 
 fn in_short(fact: &FactRecord) -> String {

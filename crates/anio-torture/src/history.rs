@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anio_core::RunId;
+use anio_core::run::FactKind;
 use anio_store::record::{FactRecord, RunQuery, RunRecord, RunStatus};
 use anio_store::{Store, StoreOptions};
 
@@ -25,7 +26,7 @@ pub struct History {
     pub runs: Vec<StoredRun>,
     /// What the bodies wrote, in the order of the file.
     pub diary: Vec<Line>,
-    /// How often a worker died or lost its lease.
+    /// How often a worker died, stopped or lost its lease.
     pub n_deaths: usize,
     /// How many bodies a worker has under way at the most.
     pub n_bodies_max: usize,
@@ -81,6 +82,18 @@ pub async fn read_runs(url: &str) -> Result<Vec<StoredRun>> {
     }
     store.close().await;
     Ok(runs)
+}
+
+/// What a fact tells, in a word.
+pub const fn word(fact: &FactRecord) -> &'static str {
+    match fact.kind {
+        FactKind::Started => "started",
+        FactKind::Succeeded { .. } => "succeeded",
+        FactKind::Failed { .. } => "failed",
+        FactKind::Interrupted { .. } => "interrupted",
+        FactKind::Skipped { .. } => "skipped",
+        FactKind::Expanded { .. } => "expanded",
+    }
 }
 
 impl StoredRun {

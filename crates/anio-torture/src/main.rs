@@ -1,11 +1,11 @@
-//! `anio-torture --kills N --seed S [--backend sqlite|postgres|both]`: kills workers so many times, checks
+//! `anio-torture --kills N --seed S [--backend sqlite|postgres|both] [--workers N]`: kills workers so many times, checks
 //! what they left behind, and prints one line of JSON per backend; exits with 1 when something is wrong.
 //!
 //! The same program, called as `anio-torture worker <settings>`, is the worker that is killed.
 
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anio_testkit::postgres::{self, Server};
 use anio_torture::Result;
@@ -17,7 +17,8 @@ use anio_torture::worker;
 /// How many kills one database sees, before another seed begins on a fresh one.
 const KILLS_PER_DATABASE: usize = 250;
 
-const USAGE: &str = "usage: anio-torture [--kills N] [--seed S] [--backend sqlite|postgres|both]";
+const USAGE: &str =
+    "usage: anio-torture [--kills N] [--seed S] [--backend sqlite|postgres|both] [--workers N]";
 
 fn main() -> Result<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -40,6 +41,8 @@ struct Args {
     n_kills: usize,
     seed: u64,
     backends: Vec<Backend>,
+    /// How many are alive at a time; by default one on SQLite and two on Postgres.
+    n_workers: Option<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,7 +53,8 @@ enum Backend {
 
 impl Args {
     fn parse(args: &[String]) -> Result<Self> {
-        let mut parsed = Self { n_kills: 1000, seed: 1, backends: vec![Backend::Sqlite, Backend::Postgres] };
+        let backends = vec![Backend::Sqlite, Backend::Postgres];
+        let mut parsed = Self { n_kills: 1000, seed: 1, backends, n_workers: None };
         let split =
             |arg: &String| arg.split_once('=').map(|(name, value)| [name.to_owned(), value.to_owned()]);
         let words: Vec<String> =
@@ -62,6 +66,7 @@ impl Args {
                 ["--backend", "sqlite"] => parsed.backends = vec![Backend::Sqlite],
                 ["--backend", "postgres"] => parsed.backends = vec![Backend::Postgres],
                 ["--backend", "both"] => {}
+                ["--workers", n] => parsed.n_workers = Some(n.parse::<usize>()?.clamp(1, 16)),
                 _ => return Err(USAGE.into()),
             }
         }
@@ -89,7 +94,8 @@ async fn torture_backend(args: &Args, backend: Backend) -> Result<Report> {
     let mut seed = args.seed;
     while report.kills < args.n_kills {
         let n_kills = (args.n_kills - report.kills).min(KILLS_PER_DATABASE);
-        report.add(torture_database(backend, seed, n_kills).await?);
+        let n_workers = args.n_workers.unwrap_or(if backend == Backend::Sqlite { 1 } else { 2 });
+        report.add(torture_database(backend, seed, n_kills, n_workers).await?);
         tell(&format!(
             "{name}: {} kills, {} runs, {} violations",
             report.kills, report.runs, report.violations
@@ -99,7 +105,7 @@ async fn torture_backend(args: &Args, backend: Backend) -> Result<Report> {
     Ok(report)
 }
 
-async fn torture_database(backend: Backend, seed: u64, n_kills: usize) -> Result<Report> {
+async fn torture_database(backend: Backend, seed: u64, n_kills: usize, n_workers: usize) -> Result<Report> {
     let directory = tempfile::Builder::new().prefix("anio-torture-").tempdir()?;
     let database = match backend {
         Backend::Sqlite => None,
@@ -109,9 +115,7 @@ async fn torture_database(backend: Backend, seed: u64, n_kills: usize) -> Result
         None => format!("sqlite://{}", directory.path().join("storm.db").display()),
         Some(database) => database.url(),
     };
-    let settings =
-        Settings { seed, feed: 24, lease: Duration::from_secs(5), ..Settings::new(url, directory.path()) };
-    let n_workers = if backend == Backend::Sqlite { 1 } else { 2 };
+    let settings = Settings { seed, ..Storm::settings(url, directory.path()) };
     let begun = Instant::now();
     let aftermath = Storm { program: std::env::current_exe()?, settings, n_workers, n_kills }.rage().await?;
     let wrongs = aftermath.wrongs(seed);

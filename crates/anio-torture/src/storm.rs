@@ -38,7 +38,7 @@ pub struct Life {
     pub pid: u32,
     /// When it was started.
     pub spawned_at: Timestamp,
-    /// When it was killed; `None` for those that finished.
+    /// When it was killed; `None` for those that were told to stop, and did.
     pub killed_at: Option<Timestamp>,
 }
 
@@ -68,6 +68,13 @@ impl Aftermath {
 }
 
 impl Storm {
+    /// What the workers of a storm do: keep 24 runs under way each, and give bodies little time to end in a
+    /// shutdown. The lease is only what bounds the wait where no lock tells that a worker is gone.
+    pub fn settings(url: impl Into<String>, directory: impl Into<PathBuf>) -> Settings {
+        let (lease, grace) = (Duration::from_secs(5), Duration::from_millis(20));
+        Settings { feed: 24, lease, grace, ..Settings::new(url, directory) }
+    }
+
     /// Lets it rage, then reads what is left.
     ///
     /// # Errors
@@ -84,7 +91,8 @@ impl Storm {
         let mut aftermath = raging.aftermath;
         aftermath.read_log(&std::fs::read_to_string(self.settings.log())?);
         let history = &mut aftermath.history;
-        history.n_deaths += aftermath.lives.iter().filter(|life| life.killed_at.is_some()).count();
+        // A shutdown too drops bodies that do not end in time.
+        history.n_deaths += aftermath.lives.len();
         history.n_bodies_max = self.settings.n_bodies_max();
         history.diary = diary::read(&self.settings.diary())?;
         history.runs = read_runs(&self.settings.url).await?;
@@ -99,6 +107,13 @@ impl Aftermath {
         let panics = log.lines().filter(|line| line.contains("panicked at") && !line.contains("/body.rs:"));
         self.surprises.extend(panics.map(str::to_owned));
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Death {
+    Killed,
+    /// It was told to stop, and was done before the kill.
+    ByItself,
 }
 
 /// A storm under way.
@@ -122,8 +137,7 @@ impl Raging<'_> {
             let all = workers.len() > 1 && self.dice.percent(20);
             let victims = if all { std::mem::take(&mut workers) } else { vec![workers.swap_remove(victim)] };
             for victim in victims {
-                self.kill(victim)?;
-                n_killed += 1;
+                n_killed += usize::from(self.kill(victim)? == Death::Killed);
             }
             if !workers.is_empty() && self.dice.percent(50) {
                 // Time for the others to take over.
@@ -133,7 +147,7 @@ impl Raging<'_> {
                 workers.push(self.spawn()?);
             }
         }
-        workers.into_iter().try_for_each(|worker| self.kill(worker))
+        workers.into_iter().try_for_each(|worker| self.kill(worker).map(drop))
     }
 
     /// Some die while they start, some after an event of theirs, at any instant.
@@ -152,6 +166,11 @@ impl Raging<'_> {
                     2..6 => 150,
                     // Long enough for most of what was under way to end.
                     6 | 7 => 700,
+                    // In the middle of a graceful shutdown.
+                    8 => {
+                        worker.shut_down();
+                        60
+                    }
                     // Right after an acknowledgement.
                     _ => {
                         worker.next(Duration::from_millis(100));
@@ -194,15 +213,19 @@ impl Raging<'_> {
         WorkerProcess::spawn(&self.storm.program, &settings)
     }
 
-    fn kill(&mut self, mut worker: WorkerProcess) -> Result<()> {
+    fn kill(&mut self, mut worker: WorkerProcess) -> Result<Death> {
         let (pid, spawned_at) = (worker.pid(), worker.spawned_at());
-        if let Some(status) = worker.ended()? {
+        let ended = worker.ended()?;
+        if let Some(status) = ended
+            && !(worker.was_told_to_stop() && status.success())
+        {
             self.aftermath.surprises.push(format!("worker {pid} ended by itself: {status}"));
         }
         let (at, events) = worker.kill()?;
-        self.aftermath.lives.push(Life { pid, spawned_at, killed_at: Some(at) });
         self.note(events);
-        Ok(())
+        let killed_at = ended.is_none().then_some(at);
+        self.aftermath.lives.push(Life { pid, spawned_at, killed_at });
+        Ok(if ended.is_none() { Death::Killed } else { Death::ByItself })
     }
 
     fn note(&mut self, events: Vec<Event>) {

@@ -36,6 +36,7 @@ pub struct WorkerProcess {
     /// What it has told so far, as far as somebody waited for it.
     seen: Vec<Event>,
     spawned_at: Timestamp,
+    was_told_to_stop: bool,
 }
 
 impl WorkerProcess {
@@ -57,7 +58,14 @@ impl WorkerProcess {
             .spawn()?;
         let input = child.stdin.take().ok_or("a child with standard input")?;
         let output = child.stdout.take().ok_or("a child with standard output")?;
-        Ok(Self { child, input, events: read_events(output), seen: Vec::new(), spawned_at })
+        Ok(Self {
+            child,
+            input,
+            events: read_events(output),
+            seen: Vec::new(),
+            spawned_at,
+            was_told_to_stop: false,
+        })
     }
 
     /// Its process id.
@@ -118,12 +126,20 @@ impl WorkerProcess {
         }
     }
 
-    /// Sends a command.
-    ///
-    /// # Errors
-    /// When the process is gone.
-    pub fn send(&mut self, line: &str) -> Result<()> {
+    fn send(&mut self, line: &str) -> Result<()> {
         Ok(self.input.write_all(format!("{line}\n").as_bytes())?)
+    }
+
+    /// Tells it to shut down gracefully.
+    pub fn shut_down(&mut self) {
+        self.was_told_to_stop = true;
+        // One that is gone is down already.
+        let _ = self.send("shutdown");
+    }
+
+    /// Whether it was told to shut down.
+    pub const fn was_told_to_stop(&self) -> bool {
+        self.was_told_to_stop
     }
 
     /// Sends a signal by name: `STOP`, `CONT`.

@@ -1,6 +1,6 @@
 //! At least a hundred SIGKILLs per backend, then the checker.
 
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Instant, UNIX_EPOCH};
 
 use anio_torture::report::Report;
 use anio_torture::settings::Settings;
@@ -18,7 +18,7 @@ fn seed() -> u64 {
 
 fn kill_9(backend: &str, place: Place, n_workers: usize) {
     let (seed, begun) = (seed(), Instant::now());
-    let settings = Settings { seed, feed: 24, lease: Duration::from_secs(5), ..place.settings() };
+    let settings = Settings { seed, ..Storm::settings(place.url(), place.path()) };
     let storm = Storm { program: program(), settings, n_workers, n_kills: KILLS };
     let aftermath = tokio::runtime::Runtime::new().unwrap().block_on(storm.rage()).unwrap();
     let wrongs = aftermath.wrongs(seed);

@@ -49,7 +49,7 @@ fn a_restart_on_the_same_sqlite_file_resumes_without_waiting_for_the_lease() {
     wait_at_gate(&place, heir.pid());
     tell(&format!("sqlite: at the gate again {:?} after kill -9", now().since(killed_at)));
     place.open_gate();
-    heir.send("shutdown").unwrap();
+    heir.shut_down();
     heir.wait_for(PATIENCE, |event| *event == Event::Stopped).unwrap();
     finish(&settings);
     let runs = place.runs();
@@ -70,14 +70,14 @@ fn shutdowns_are_no_deaths(place: &Place) {
     let mut worker = spawn(&settings);
     let run = submit_gated(place, &mut worker);
     for _ in 0..3 {
-        worker.send("shutdown").unwrap();
+        worker.shut_down();
         worker.wait_for(PATIENCE, |event| *event == Event::Stopped).unwrap();
         assert!(worker.wait(PATIENCE).unwrap().success());
         worker = spawn(&settings);
         wait_at_gate(place, worker.pid());
     }
     place.open_gate();
-    worker.send("shutdown").unwrap();
+    worker.shut_down();
     worker.wait_for(PATIENCE, |event| *event == Event::Stopped).unwrap();
     finish(&settings);
     let runs = place.runs();
