@@ -10,7 +10,9 @@ use crate::error::ContextError;
 /// Whether a task runs, decided when all its dependencies have settled.
 ///
 /// A task without a condition runs when every dependency has succeeded. With one, it waits until every
-/// dependency has settled, whatever became of it, and is skipped when the condition does not hold.
+/// dependency has settled, whatever became of it, and is skipped when the condition does not hold. A
+/// dependency that is skipped has settled when all those before it have, so what a condition finds of any
+/// task before, or of what it wrote, is final.
 ///
 /// ```
 /// use anio_core::condition::{Condition, Settlement};

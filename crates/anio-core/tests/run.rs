@@ -638,6 +638,30 @@ fn a_failed_element_is_what_became_of_its_map() {
 }
 
 #[test]
+fn a_deciding_task_waits_for_all_that_comes_before_it() {
+    // `join` is skipped as soon as `bad` has failed, while `slow` has yet to run.
+    let builder = task(task(Workflow::builder("w"), "bad", TaskOptions::new()), "first", TaskOptions::new());
+    let builder = task(builder, "slow", TaskOptions::new()).after("first");
+    let builder = task(builder, "join", TaskOptions::new()).after("bad").after("slow");
+    let builder = task(builder, "cleanup", TaskOptions::new()).after_settled("join");
+    let workflow = builder.when(Condition::succeeded("slow")).build().unwrap();
+    let bodies: [(&str, Body); 5] = [
+        ("bad", FAILS),
+        ("first", OK),
+        ("slow", |call| writes(call, "left behind", 3)),
+        ("join", OK),
+        ("cleanup", |call| {
+            assert_eq!(call.settled, ["skipped: task \"bad\" failed"]);
+            assert_eq!(call.context.get::<u32>("left behind")?, 3);
+            returns(())
+        }),
+    ];
+    let end = ends(&workflow, &bodies);
+    assert_eq!(end.executed, ["bad#1", "first#1", "slow#1", "cleanup#1"]);
+    assert_eq!(end.state.failure().unwrap().task, "bad", "nobody was told of the failure itself");
+}
+
+#[test]
 fn conditions_that_name_what_is_not_before_are_refused() {
     let builder = task(task(Workflow::builder("w"), "one", TaskOptions::new()), "two", TaskOptions::new());
     let either = Condition::any([Condition::succeeded("one"), Condition::failed("tow")]);

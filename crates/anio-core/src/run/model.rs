@@ -250,7 +250,7 @@ fn every_planted_bug_is_found() {
         (Plant::NeverCautious, &pair, Rule::CautiousStart),
         (Plant::ForgetsDeaths, &killer, Rule::PoisonEnds),
         (Plant::ForgetsFailures, &failing, Rule::PolicyHolds),
-        (Plant::ForgetsSkips, &failing, Rule::RunEnds),
+        (Plant::ForgetsSkips, &failing, Rule::LogReadsBack),
         (Plant::ForgetsTheFailure, &failing, Rule::SameOutcome),
         (Plant::ForgetsATask, &chain, Rule::EndIsLast),
         (Plant::LeavesANumberOut, &pair, Rule::AttemptsCountUp),

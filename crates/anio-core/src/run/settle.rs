@@ -2,9 +2,10 @@
 //!
 //! Two steps, as everywhere: when an end is **decided**, the dependants that need its success are skipped
 //! at once (they start nothing, so nothing durable is needed); when it is **durable**, it propagates:
-//! dependants have one less to wait for. A task with a condition, or that takes what became of a dependency
-//! whatever it is, decides for itself once all its dependencies have settled durably, and its decision not
-//! to run is a fact.
+//! dependants have one less to wait for. A skipped task settles when all that it waited for has, so that
+//! whatever comes before a settled task has settled too. A task with a condition, or that takes what became
+//! of a dependency whatever it is, decides for itself once all its dependencies have settled durably, and
+//! its decision not to run is a fact.
 
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ impl RunState {
 
     /// A task decides not to run.
     pub(super) fn skip(&mut self, task: u32, reason: &str) {
-        let skip = Skip { root: task, reason: Some(Arc::from(reason)), is_settled: true };
+        let skip = Skip { root: task, reason: Some(Arc::from(reason)) };
         self.nodes[task as usize].stage = Stage::Skipped(skip);
         self.n_open -= 1;
         self.skip_dependants(task);
@@ -66,7 +67,7 @@ impl RunState {
             for &dependant in plan.dependants(task) {
                 let node = &mut self.nodes[dependant as usize];
                 if matches!(node.stage, Stage::Waiting) && !plan.task(dependant).decides {
-                    node.stage = Stage::Skipped(Skip { root, reason: None, is_settled: false });
+                    node.stage = Stage::Skipped(Skip { root, reason: None });
                     self.n_open -= 1;
                     open.push(dependant);
                 }
@@ -90,25 +91,21 @@ impl RunState {
         let plan = Arc::clone(&self.plan);
         let mut open = vec![task];
         while let Some(task) = open.pop() {
-            let succeeded = self.nodes[task as usize].stage.has_succeeded();
-            let root = match &self.nodes[task as usize].stage {
-                Stage::Skipped(skip) => skip.root,
-                _ => task,
-            };
             for &dependant in plan.dependants(task) {
                 let node = &mut self.nodes[dependant as usize];
-                let counts = succeeded || plan.task(dependant).decides;
-                node.missing -= u32::from(counts);
-                match &mut node.stage {
-                    Stage::Waiting if counts && node.missing == 0 => {
+                node.missing -= 1;
+                if node.missing > 0 {
+                    continue;
+                }
+                match node.stage {
+                    Stage::Waiting => {
                         let released = self.start(dependant, at, effects);
                         open.extend((released == Released::AtOnce).then_some(dependant));
                     }
-                    Stage::Skipped(skip) if !succeeded && skip.root == root && !skip.is_settled => {
-                        skip.is_settled = true;
-                        open.push(dependant);
-                    }
-                    _ => {}
+                    // A task that was skipped for another's sake settles when all before it has: those that
+                    // decide by it then find the same of every ancestor, whenever they are asked.
+                    Stage::Skipped(_) => open.push(dependant),
+                    Stage::Single(_) | Stage::Map(_) => {}
                 }
             }
         }

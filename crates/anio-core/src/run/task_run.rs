@@ -26,8 +26,6 @@ pub(super) struct Skip {
     pub(super) root: u32,
     /// The reason of a task that decided for itself.
     pub(super) reason: Option<Arc<str>>,
-    /// Whether those that wait for it to settle know of it.
-    pub(super) is_settled: bool,
 }
 
 /// The elements of a mapped task.

@@ -302,11 +302,10 @@ impl Key<'_> {
         self.number(*missing);
         match stage {
             Stage::Waiting => self.number(0),
-            Stage::Skipped(Skip { root, reason, is_settled }) => {
+            Stage::Skipped(Skip { root, reason }) => {
                 self.number(1);
                 self.number(*root);
                 self.number(u32::from(reason.is_some()));
-                self.number(u32::from(*is_settled));
             }
             Stage::Single(run) => {
                 self.number(2);
