@@ -29,7 +29,7 @@ pub struct Config {
     pub cpu_threads: usize,
     /// How long the worker's lease holds without renewal; 1 s to 1 h. Default: 15 s.
     pub lease: Duration,
-    /// Runs that the worker holds in memory at one time; more wait in the database. Default: 4,096.
+    /// Runs that the worker holds in memory at one time; more wait in the database. Default: 16,384.
     pub live_runs_max: usize,
     /// Deaths of its worker in a row that a task run may be in flight during before it fails. Default: 3.
     pub poison_deaths: u32,
@@ -53,7 +53,7 @@ impl Default for Config {
             concurrency: 64,
             cpu_threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             lease: Duration::from_secs(15),
-            live_runs_max: 4096,
+            live_runs_max: 16_384,
             poison_deaths: anio_core::run::POISON_DEATHS,
             value_bytes_max: 16 << 20,
             shutdown_grace: Duration::from_secs(10),

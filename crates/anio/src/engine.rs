@@ -300,7 +300,7 @@ impl EngineBuilder {
         self
     }
 
-    /// How many runs the worker holds in memory at one time; more wait in the database. Default: 4,096.
+    /// How many runs the worker holds in memory at one time; more wait in the database. Default: 16,384.
     pub fn live_runs_max(mut self, n: usize) -> Self {
         self.config.live_runs_max = n;
         self
