@@ -89,7 +89,13 @@ impl Backend for Sqlite {
         self.locks.take(worker.id)?;
         self.transaction(|connection| lease::register(connection, worker, now()))?;
         let standing = query::standing_workers(&mut self.connection)?;
-        self.locks.sweep(&standing);
+        let left_behind = self.locks.left_behind(&standing);
+        if !left_behind.is_empty() {
+            // Asked again now that the locks are held: one who wrote its row in between and died must be found
+            // by its lock. Whoever holds none writes no row any more.
+            let standing = query::standing_workers(&mut self.connection)?;
+            self.locks.sweep(left_behind, &standing);
+        }
         Ok(())
     }
 
