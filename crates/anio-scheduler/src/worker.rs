@@ -232,7 +232,9 @@ impl Worker {
                 self.is_claiming = false;
                 self.has_queued |= has_more;
                 if worker == self.keeper.worker {
-                    runs.into_iter().for_each(|run| self.take_up(&run));
+                    for run in &runs {
+                        self.take_up(run);
+                    }
                 }
             }
             Message::LeaseLost { worker } => {
