@@ -140,9 +140,7 @@ fn a_panic_is_a_failed_attempt_with_its_message_and_place() {
                 TaskOptions::new().lane(lane),
                 |call: TaskCall| async move {
                     let attempt = call.handle().attempt();
-                    if attempt > 0 {
-                        panic!("boom {attempt}");
-                    }
+                    assert!(attempt == 0, "boom {attempt}");
                     Ok::<_, TaskError>(())
                 },
             );
@@ -298,14 +296,14 @@ fn an_engine_that_is_dropped_resumes_at_the_next_start() {
         let begun = Arc::new(Notify::new());
         let workflow = {
             let begun = Arc::clone(&begun);
+            let times = Arc::new(AtomicUsize::new(0));
             let builder = noting(Workflow::builder("drops"), &log, "before", TaskOptions::new());
             let builder = builder
                 .task("hangs once", TaskOptions::new(), move |_| {
-                    let begun = Arc::clone(&begun);
-                    static TIMES: AtomicUsize = AtomicUsize::new(0);
+                    let (begun, times) = (Arc::clone(&begun), Arc::clone(&times));
                     async move {
                         begun.notify_one();
-                        if TIMES.fetch_add(1, Ordering::SeqCst) == 0 {
+                        if times.fetch_add(1, Ordering::SeqCst) == 0 {
                             std::future::pending::<()>().await;
                         }
                         Ok::<_, TaskError>(())

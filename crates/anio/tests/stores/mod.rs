@@ -16,7 +16,7 @@ pub(crate) fn on_every_store(test: impl AsyncFn(String)) {
     on_sqlite_file(&test);
     #[cfg(feature = "postgres")]
     if let Some(database) = anio_testkit::postgres::test_database() {
-        block_on(test(database.url().to_owned()));
+        block_on(test(database.url().clone()));
     }
 }
 
