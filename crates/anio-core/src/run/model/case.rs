@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::condition::Condition;
 use crate::context::Writes;
 use crate::error::{FailureKind, TaskError, TaskFailure};
 use crate::output::Output;
 use crate::plan::Plan;
 use crate::retry::{Backoff, RetryPolicy};
 use crate::run::{AttemptError, Retry, RunState, TaskRunKey};
-use crate::task::{Edge, TaskOptions, TaskReturn};
+use crate::task::{
+    ClosureTask, Dependency, Edge, Settled, TaskCall, TaskDefinition, TaskOptions, TaskReturn,
+};
 use crate::workflow::Workflow;
 
 /// What the body of a task does, as a pure function of its attempt and its element.
@@ -47,11 +50,75 @@ impl Fate {
     }
 }
 
-/// An edge of a case, from a task that stands before in the list.
+/// An edge of a case, from a task that stands before in the list; or the condition of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum On {
     Whole(usize),
     Each(usize),
+    Settled(usize),
+    /// It only waits.
+    Order(usize),
+    When(If),
+}
+
+/// What a condition asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum If {
+    Always,
+    Succeeded(usize),
+    Failed(usize),
+    Skipped(usize),
+    /// One of two tasks, or both, succeeded.
+    Either(usize, usize),
+    /// Whether the run's input says yes.
+    Input(bool),
+}
+
+impl If {
+    fn condition(self) -> Condition {
+        let name = |task: usize| format!("t{task}");
+        match self {
+            Self::Always => Condition::Always,
+            Self::Succeeded(task) => Condition::succeeded(name(task)),
+            Self::Failed(task) => Condition::failed(name(task)),
+            Self::Skipped(task) => Condition::skipped(name(task)),
+            Self::Either(a, b) => {
+                Condition::any([Condition::succeeded(name(a)), Condition::succeeded(name(b))])
+            }
+            Self::Input(yes) => Condition::value("says").equals(if yes { "yes" } else { "no" }),
+        }
+    }
+
+    fn names(self, task: usize) -> bool {
+        match self {
+            Self::Always | Self::Input(_) => false,
+            Self::Succeeded(named) | Self::Failed(named) | Self::Skipped(named) => named == task,
+            Self::Either(a, b) => a == task || b == task,
+        }
+    }
+
+    fn holds(self, became: impl Fn(usize) -> Became) -> bool {
+        let succeeded = |task| matches!(became(task), Became::Succeeded(_));
+        match self {
+            Self::Always => true,
+            Self::Succeeded(task) => succeeded(task),
+            Self::Failed(task) => matches!(became(task), Became::Failed),
+            Self::Skipped(task) => matches!(became(task), Became::Skipped),
+            Self::Either(a, b) => succeeded(a) || succeeded(b),
+            Self::Input(yes) => yes,
+        }
+    }
+}
+
+/// The input of every run.
+pub(super) const INPUT: &str = r#"{"says":"yes"}"#;
+
+/// What became of a task.
+#[derive(Clone, Debug)]
+pub(super) enum Became {
+    Succeeded(Output),
+    Failed,
+    Skipped,
 }
 
 /// How much may go wrong, and how much may happen at one time.
@@ -101,11 +168,35 @@ impl Limits {
 pub(super) enum End {
     Succeeded(Output),
     Failed,
-    /// Of a task, under its key without an element.
+    /// Of a task, under its key without an element: it needs one that did not succeed.
     Skipped,
+    /// Likewise: it decided not to run.
+    Declined,
 }
 
-pub(super) type Outcome = BTreeMap<TaskRunKey, End>;
+/// What an undisturbed execution makes of a case.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) ends: BTreeMap<TaskRunKey, End>,
+    /// How many elements each mapped task has, where it gets that far.
+    pub(super) widths: Vec<Option<u32>>,
+}
+
+impl Outcome {
+    /// The output of a task run.
+    pub(super) fn output(&self, key: TaskRunKey) -> Option<&Output> {
+        match self.ends.get(&key)? {
+            End::Succeeded(output) => Some(output),
+            End::Failed | End::Skipped | End::Declined => None,
+        }
+    }
+
+    /// Whether anything of the task is executed, or its list is read.
+    pub(super) fn runs(&self, task: u32) -> bool {
+        let whole = TaskRunKey { task, map_index: None };
+        !matches!(self.ends.get(&whole), Some(End::Skipped | End::Declined))
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Case {
@@ -113,11 +204,76 @@ pub(super) struct Case {
     pub(super) plan: Arc<Plan>,
     pub(super) limits: Limits,
     /// By position in the plan.
-    fates: Vec<Fate>,
+    tasks: Vec<Spec>,
     /// Of an undisturbed execution in which nobody is poison.
-    outcome: Outcome,
-    /// How many elements each mapped task has in it, where its list can be read.
-    widths: Vec<Option<u32>>,
+    pub(super) undisturbed: Arc<Outcome>,
+}
+
+/// A task of a case.
+#[derive(Debug)]
+struct Spec {
+    fate: Fate,
+    /// By position in the plan.
+    edges: Vec<On>,
+    when: Option<If>,
+}
+
+impl Spec {
+    fn decides(&self) -> bool {
+        self.when.is_some() || self.edges.iter().any(|on| matches!(on, On::Settled(_)))
+    }
+
+    /// Whether this edge asks for the success of the task that it is from.
+    fn needs(&self, on: On) -> bool {
+        match on {
+            On::Whole(_) | On::Each(_) => true,
+            On::Order(_) => self.when.is_none(),
+            On::Settled(_) | On::When(_) => false,
+        }
+    }
+
+    /// Whether it is told of a failure of this task.
+    fn handles(&self, task: usize) -> bool {
+        self.edges.contains(&On::Settled(task)) || self.when.is_some_and(|when| when.names(task))
+    }
+}
+
+impl On {
+    /// The task that the edge is from.
+    pub(super) fn from(self) -> Option<usize> {
+        match self {
+            Self::Whole(task) | Self::Each(task) | Self::Settled(task) | Self::Order(task) => Some(task),
+            Self::When(_) => None,
+        }
+    }
+
+    /// The same, with tasks by other numbers.
+    fn by(self, number: impl Fn(usize) -> usize) -> Self {
+        match self {
+            Self::Whole(task) => Self::Whole(number(task)),
+            Self::Each(task) => Self::Each(number(task)),
+            Self::Settled(task) => Self::Settled(number(task)),
+            Self::Order(task) => Self::Order(number(task)),
+            Self::When(when) => Self::When(match when {
+                If::Succeeded(task) => If::Succeeded(number(task)),
+                If::Failed(task) => If::Failed(number(task)),
+                If::Skipped(task) => If::Skipped(number(task)),
+                If::Either(a, b) => If::Either(number(a), number(b)),
+                If::Always | If::Input(_) => when,
+            }),
+        }
+    }
+
+    fn dependency(self) -> Option<Dependency> {
+        let edge = match self {
+            Self::Whole(_) => Edge::Value,
+            Self::Each(_) => Edge::Each(|list: &Output| Ok(list.get::<Vec<u64>>()?.len())),
+            Self::Settled(_) => Edge::Settled,
+            Self::Order(_) => Edge::Order,
+            Self::When(_) => return None,
+        };
+        Some(Dependency { task: format!("t{}", self.from()?), edge })
+    }
 }
 
 impl Case {
@@ -132,52 +288,67 @@ impl Case {
     }
 
     fn in_order(limits: Limits, tasks: &[(Fate, Vec<On>)], order: impl Iterator<Item = usize>) -> Self {
+        let order: Vec<_> = order.collect();
+        let position = |task: usize| order.iter().position(|&other| other == task).expect("it is listed");
         let mut builder = Workflow::builder("model");
-        let mut fates = Vec::new();
-        for position in order {
-            let (fate, edges) = &tasks[position];
+        let mut specs = Vec::new();
+        for &task in &order {
+            let (fate, edges) = &tasks[task];
             let retry = RetryPolicy::attempts(fate.attempts()).with_backoff(Backoff::fixed(SECOND));
-            let body = |_| async { Ok::<_, TaskError>(()) };
-            builder = builder.task(format!("t{position}"), TaskOptions::new().retry(retry), body);
-            for edge in edges {
-                builder = match edge {
-                    On::Whole(task) => builder.after(format!("t{task}")),
-                    On::Each(task) => builder.map_over::<u64>(format!("t{task}")),
-                };
-            }
-            fates.push(*fate);
+            let body = ClosureTask(|_: TaskCall| async { Ok::<_, TaskError>(()) });
+            let when = edges.iter().find_map(|on| if let On::When(when) = on { Some(*when) } else { None });
+            builder = builder.define(TaskDefinition {
+                dependencies: edges.iter().filter_map(|on| on.dependency()).collect(),
+                options: TaskOptions::new().retry(retry),
+                condition: when.map(If::condition),
+                ..TaskDefinition::new(format!("t{task}"), Arc::new(body))
+            });
+            let edges: Vec<_> = edges.iter().map(|on| on.by(position)).collect();
+            let when = edges.iter().find_map(|on| if let On::When(when) = on { Some(*when) } else { None });
+            let edges = edges.into_iter().filter(|on| on.from().is_some()).collect();
+            specs.push(Spec { fate: *fate, edges, when });
         }
         let plan = Arc::clone(builder.build().expect("the case is a workflow").plan());
         let name = format!("{tasks:?}, first {}, {limits:?}", plan.task(0).name);
-        let mut case = Self { name, plan, limits, fates, outcome: Outcome::new(), widths: Vec::new() };
-        case.outcome = case.outcome(&[]);
-        case.widths = (0..tasks.len() as u32)
-            .map(|task| {
-                let whole = TaskRunKey { task, map_index: None };
-                let n = case.outcome.keys().filter(|key| key.task == task).count() as u32;
-                (!case.outcome.contains_key(&whole)).then_some(n)
-            })
-            .collect();
+        let undisturbed = Arc::new(Outcome { ends: BTreeMap::new(), widths: Vec::new() });
+        let mut case = Self { name, plan, limits, tasks: specs, undisturbed };
+        case.undisturbed = Arc::new(case.outcome(&[]));
         case
     }
 
+    fn fate(&self, key: TaskRunKey) -> Fate {
+        self.tasks[key.task as usize].fate
+    }
+
     pub(super) fn kills(&self, key: TaskRunKey) -> bool {
-        self.fates[key.task as usize] == Fate::Kills
+        self.fate(key) == Fate::Kills
     }
 
     /// Whether the body cares which attempt it is.
     pub(super) fn counts_attempts(&self, key: TaskRunKey) -> bool {
-        self.fates[key.task as usize] == Fate::FailsOnce
+        self.fate(key) == Fate::FailsOnce
     }
 
     /// How many attempts of a task may fail.
     pub(super) fn attempts(&self, key: TaskRunKey) -> u32 {
-        self.fates[key.task as usize].attempts()
+        self.fate(key).attempts()
     }
 
-    /// How many elements a mapped task has.
-    pub(super) fn width(&self, task: u32) -> Option<u32> {
-        self.widths[task as usize]
+    /// Whether the task waits for its dependencies to settle, whatever becomes of them.
+    pub(super) fn decides(&self, task: u32) -> bool {
+        self.tasks[task as usize].decides()
+    }
+
+    /// The tasks that a task waits for, each with whether it needs their success.
+    pub(super) fn before(&self, task: u32) -> impl Iterator<Item = (u32, bool)> {
+        let spec = &self.tasks[task as usize];
+        spec.edges.iter().filter_map(|on| Some((on.from()? as u32, spec.needs(*on))))
+    }
+
+    /// The tasks that are told of a failure of this one.
+    pub(super) fn handlers(&self, task: u32) -> impl Iterator<Item = u32> {
+        let handlers = (0..).zip(&self.tasks).filter(move |(_, spec)| spec.handles(task as usize));
+        handlers.map(|(handler, _)| handler)
     }
 
     /// Executes a body on the arguments that the state machine hands out.
@@ -187,73 +358,78 @@ impl Case {
         key: TaskRunKey,
         attempt: u32,
     ) -> Result<TaskReturn, AttemptError> {
-        let fate = self.fates[key.task as usize];
+        let fate = self.fate(key);
         if fate.fails(attempt, key.map_index) {
             let failure = TaskFailure::new(FailureKind::Error, "no");
             return Err(AttemptError { failure, retry: Retry::Policy });
         }
         let arguments = state.arguments(key);
-        let arguments =
-            arguments.iter().flatten().filter_map(|argument| Some((argument.value()?, argument.element)));
+        let arguments = arguments.iter().flatten().map(|argument| {
+            let became = match &argument.settled {
+                Settled::Succeeded(output) => Became::Succeeded(output.clone()),
+                Settled::Failed(..) => Became::Failed,
+                Settled::Skipped(_) => Became::Skipped,
+            };
+            (became, argument.element)
+        });
         Ok(TaskReturn { output: output(fate, key, arguments), writes: Writes::default() })
-    }
-
-    /// The output that a task run has in an undisturbed execution.
-    pub(super) fn expected_output(&self, key: TaskRunKey) -> Option<&Output> {
-        match self.outcome.get(&key)? {
-            End::Succeeded(output) => Some(output),
-            End::Failed | End::Skipped => None,
-        }
     }
 
     /// What an undisturbed execution makes of the case where these task runs fail as poison: the DAG read
     /// in topological order, by none of the code that is under test.
     pub(super) fn outcome(&self, poison: &[TaskRunKey]) -> Outcome {
-        let mut outcome = Outcome::new();
-        let mut whole: Vec<Option<Output>> = vec![None; self.plan.n_tasks()];
+        let mut ends = BTreeMap::new();
+        let mut widths = vec![None; self.tasks.len()];
+        let mut whole = vec![Became::Skipped; self.tasks.len()];
         for &task in self.plan.topological() {
             let key = TaskRunKey { task, map_index: None };
-            let dependencies = &self.plan.task(task).dependencies;
-            let inputs: Option<Vec<_>> =
-                dependencies.iter().map(|(dependency, _)| whole[*dependency as usize].clone()).collect();
-            let Some(inputs) = inputs else {
-                outcome.insert(key, End::Skipped);
-                continue;
+            let spec = &self.tasks[task as usize];
+            let holds = spec.when.is_none_or(|when| when.holds(|task| whole[task].clone()));
+            let lacks = |on: &On| {
+                let from = on.from().expect("an edge is from a task");
+                spec.needs(*on) && !matches!(whole[from], Became::Succeeded(_))
             };
+            if !holds || spec.edges.iter().any(lacks) {
+                ends.insert(key, if spec.decides() { End::Declined } else { End::Skipped });
+                continue;
+            }
             let mut elements = vec![None];
-            let list = dependencies.iter().position(|(_, edge)| matches!(edge, Edge::Each(_)));
-            if let Some(list) = list {
-                let Ok(list) = inputs[list].parse::<Vec<u64>>() else {
-                    outcome.insert(key, End::Failed);
+            let list =
+                spec.edges.iter().find_map(|on| if let On::Each(list) = on { Some(*list) } else { None });
+            if let Some(Became::Succeeded(list)) = list.map(|list| &whole[list]) {
+                let Ok(list) = list.parse::<Vec<u64>>() else {
+                    ends.insert(key, End::Failed);
+                    whole[task as usize] = Became::Failed;
                     continue;
                 };
                 elements = (0..list.len() as u32).map(Some).collect();
+                widths[task as usize] = Some(list.len() as u32);
             }
-            let ends: Vec<End> = elements
+            let keys = elements.into_iter().map(|map_index| TaskRunKey { task, map_index });
+            let of_task: Vec<_> = keys.map(|key| (key, self.end(key, &whole, poison))).collect();
+            let outputs: Option<Vec<Output>> = of_task
                 .iter()
-                .map(|&map_index| self.end(TaskRunKey { task, map_index }, &inputs, poison))
+                .map(|(_, end)| if let End::Succeeded(output) = end { Some(output.clone()) } else { None })
                 .collect();
-            let outputs: Option<Vec<Output>> = ends
-                .iter()
-                .map(|end| if let End::Succeeded(output) = end { Some(output.clone()) } else { None })
-                .collect();
-            whole[task as usize] = outputs.map(|outputs| match list {
-                Some(_) => Output::gathered(outputs, None),
-                None => outputs[0].clone(),
-            });
-            outcome.extend(elements.into_iter().map(|map_index| TaskRunKey { task, map_index }).zip(ends));
+            whole[task as usize] = match outputs {
+                None => Became::Failed,
+                Some(outputs) if list.is_some() => Became::Succeeded(Output::gathered(outputs, None)),
+                Some(outputs) => Became::Succeeded(outputs[0].clone()),
+            };
+            ends.extend(of_task);
         }
-        outcome
+        Outcome { ends, widths }
     }
 
-    fn end(&self, key: TaskRunKey, inputs: &[Output], poison: &[TaskRunKey]) -> End {
-        let fate = self.fates[key.task as usize];
+    fn end(&self, key: TaskRunKey, whole: &[Became], poison: &[TaskRunKey]) -> End {
+        let fate = self.fate(key);
         if poison.contains(&key) || fate.fails(fate.attempts(), key.map_index) {
             return End::Failed;
         }
-        let dependencies = self.plan.task(key.task).dependencies.iter();
-        let arguments = dependencies.zip(inputs).map(|((_, edge), value)| {
-            (value, if matches!(edge, Edge::Each(_)) { key.map_index } else { None })
+        let arguments = self.tasks[key.task as usize].edges.iter().filter_map(|on| match on {
+            On::Order(_) | On::When(_) => None,
+            On::Each(task) => Some((whole[*task].clone(), key.map_index)),
+            On::Whole(task) | On::Settled(task) => Some((whole[*task].clone(), None)),
         });
         End::Succeeded(output(fate, key, arguments))
     }
@@ -263,17 +439,17 @@ impl Case {
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// A number, or a list of numbers, that depends on the task run and on everything that it was given.
-fn output<'a>(
-    fate: Fate,
-    key: TaskRunKey,
-    arguments: impl Iterator<Item = (&'a Output, Option<u32>)>,
-) -> Output {
+fn output(fate: Fate, key: TaskRunKey, arguments: impl Iterator<Item = (Became, Option<u32>)>) -> Output {
     let mut hash = 0xcbf2_9ce4_8422_2325;
     let mut mix = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     mix(key.task as u8);
     mix(key.map_index.map_or(255, |index| index as u8));
-    for (value, element) in arguments {
-        value.json().get().bytes().for_each(&mut mix);
+    for (became, element) in arguments {
+        match became {
+            Became::Succeeded(output) => output.json().get().bytes().for_each(&mut mix),
+            Became::Failed => mix(254),
+            Became::Skipped => mix(253),
+        }
         mix(element.map_or(255, |index| index as u8));
     }
     let json = match fate {

@@ -2,6 +2,7 @@
 
 use super::rule::{Checked, Rule, check};
 use super::world::World;
+use crate::run::RunState;
 use crate::run::task_run::{Stage, State, TaskRun};
 
 impl World<'_> {
@@ -13,6 +14,7 @@ impl World<'_> {
             return Ok(());
         }
         let all_durable = live.awaited.is_empty();
+        let log_state = log;
         for (task, (log, live)) in (0..).zip(log.nodes.iter().zip(&live.nodes)) {
             let told = || {
                 format!("the log has {log:?} of {}, the state has {live:?}", self.case.plan.task(task).name)
@@ -20,7 +22,12 @@ impl World<'_> {
             let agrees = match (&log.stage, &live.stage) {
                 (Stage::Skipped(a), Stage::Skipped(b)) => a.root == b.root,
                 (Stage::Skipped(_), _) => false,
-                (Stage::Waiting, b) => !all_durable || matches!(b, Stage::Waiting),
+                (Stage::Waiting, Stage::Waiting) => true,
+                // That a task has decided to run is told by what it does then.
+                (Stage::Waiting, Stage::Single(run)) if log_state.is_undecided(task) => {
+                    !all_durable || !run.has_ended()
+                }
+                (Stage::Waiting, _) => !all_durable,
                 // The log is ahead while an answer is on its way.
                 (Stage::Single(run), Stage::Waiting) => !all_durable && !run.has_ended(),
                 (a, b) => {
@@ -30,6 +37,11 @@ impl World<'_> {
             };
             check(agrees && (log.missing == live.missing || !all_durable), Rule::ReplayAgrees, told)?;
         }
+        let failures = |state: &RunState| state.failures.iter().map(|(task, _)| *task).collect::<Vec<_>>();
+        let (a, b) = (failures(log), failures(live));
+        check(a == b || (!all_durable && b.starts_with(&a)), Rule::ReplayAgrees, || {
+            format!("{a:?} failed in the log, {b:?} in the state")
+        })?;
         check(
             log.n_open == live.n_open || (!all_durable && log.n_open > live.n_open),
             Rule::ReplayAgrees,

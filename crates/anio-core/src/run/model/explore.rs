@@ -243,6 +243,8 @@ impl Key<'_> {
             }
         }
         self.number(255);
+        self.ledger.failed().iter().for_each(|key| self.task_run(*key));
+        self.number(255);
         self.number(u32::from(self.ledger.has_ended()));
     }
 

@@ -1,7 +1,7 @@
 //! Bugs that can be planted, to show that the explorer finds them.
 
 use crate::run::RunState;
-use crate::run::task_run::Stage;
+use crate::run::task_run::{Skip, Stage, State, TaskRun};
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,14 @@ pub(super) enum Plant {
     StartsUnrecorded,
     /// A shutdown drops bodies without telling the state machine.
     DropsInterruptions,
+    /// The writer sends again that a task is skipped.
+    TellsSkipsTwice,
+    /// Replay leaves out that tasks decided not to run.
+    ForgetsDecisions,
+    /// The run's end names its first failure, handled or not.
+    HandlesNothing,
+    /// The run's end takes a failure for handled that a task was only told of.
+    HandlesByTelling,
     // ------ in the state machine, by a hand that reaches into its fields ------
     /// Dependants are released when an attempt returns.
     ReleasesOnReturn,
@@ -50,6 +58,16 @@ pub(super) enum Plant {
     ForgetsATask,
     /// A resumed run leaves a number out.
     LeavesANumberOut,
+    /// A task decides when an attempt returns that it waited for.
+    DecidesOnReturn,
+    /// A task decides by one that is skipped, while others before that are still running.
+    DecidesBySkipsAtOnce,
+    /// A resumed run executes what it had skipped.
+    RunsTheSkipped,
+    /// A resumed run takes what failed for skipped.
+    TakesFailedForSkipped,
+    /// A resumed run leaves those waiting who were about to decide.
+    ForgetsToDecide,
 }
 
 impl RunState {
@@ -64,6 +82,20 @@ impl RunState {
             if plant == Some(Plant::ForgetsSkips) && matches!(node.stage, Stage::Skipped(_)) {
                 node.stage = Stage::Waiting;
                 self.n_open += 1;
+            }
+            let is_failed = |(_, run): (_, &TaskRun)| matches!(run.state, State::Failed);
+            match (plant, &node.stage) {
+                (Some(Plant::RunsTheSkipped), Stage::Skipped(_)) => {
+                    node.stage = Stage::Single(TaskRun::default());
+                    self.n_open += 1;
+                }
+                (Some(Plant::TakesFailedForSkipped), Stage::Single(_))
+                    if node.stage.runs(task).any(is_failed) =>
+                {
+                    node.stage = Stage::Skipped(Skip { root: task, reason: Some("".into()) });
+                }
+                (Some(Plant::ForgetsToDecide), Stage::Waiting) if node.missing == 0 => node.missing = 1,
+                _ => {}
             }
             for (_, run) in node.stage.runs_mut(task) {
                 match plant {

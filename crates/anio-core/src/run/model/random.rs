@@ -1,6 +1,6 @@
 //! Runs that are too large to be walked through completely: one way each, at random, from a seed.
 
-use super::case::{Case, Fate, Limits, On};
+use super::case::{Case, Fate, If, Limits, On};
 use super::explore::Counterexample;
 use super::rule::{Broken, Rule, check};
 use super::world::{Action, World};
@@ -30,7 +30,7 @@ impl Random {
     }
 }
 
-/// A workflow of 10 to 30 tasks, maps among them, that changes hands up to four times.
+/// A workflow of 10 to 30 tasks, maps and deciding ones among them, that changes hands up to four times.
 pub(super) fn case(random: &mut Random) -> Case {
     let limits = Limits {
         slots: 1 + random.below(5),
@@ -52,18 +52,43 @@ pub(super) fn case(random: &mut Random) -> Case {
         let mut is_mapped = false;
         for _ in 0..random.below(4).min(task) {
             let from = task - 1 - random.below(task.min(6));
-            if edges.iter().any(|on| matches!(on, On::Whole(other) | On::Each(other) if *other == from)) {
+            if edges.iter().any(|on: &On| on.from() == Some(from)) {
                 continue;
             }
             let (fate, above) = &tasks[from];
             let is_list = matches!(fate, Fate::Lists(_)) || above.iter().any(|on| matches!(on, On::Each(_)));
             let each = is_list && !is_mapped && !random.one_in(3);
             is_mapped |= each;
-            edges.push(if each { On::Each(from) } else { On::Whole(from) });
+            edges.push(match random.below(8) {
+                _ if each => On::Each(from),
+                0 => On::Order(from),
+                1 => On::Settled(from),
+                _ => On::Whole(from),
+            });
+        }
+        if random.one_in(6) {
+            edges.push(On::When(condition(&tasks, &edges, random)));
         }
         tasks.push((fate, edges));
     }
     if random.one_in(2) { Case::reversed(limits, &tasks) } else { Case::new(limits, &tasks) }
+}
+
+/// A condition over the tasks that come before one with these edges.
+fn condition(tasks: &[(Fate, Vec<On>)], edges: &[On], random: &mut Random) -> If {
+    let mut before: Vec<usize> = edges.iter().filter_map(|on| on.from()).collect();
+    let mut next = 0;
+    while next < before.len() {
+        let more = tasks[before[next]].1.iter().filter_map(|on| on.from());
+        let more: Vec<_> = more.filter(|task| !before.contains(task)).collect();
+        before.extend(more);
+        next += 1;
+    }
+    if before.is_empty() || random.one_in(6) {
+        return [If::Always, If::Input(true), If::Input(false)][random.below(3)];
+    }
+    let (a, b) = (before[random.below(before.len())], before[random.below(before.len())]);
+    [If::Succeeded(a), If::Succeeded(a), If::Failed(a), If::Skipped(a), If::Either(a, b)][random.below(5)]
 }
 
 /// Goes one way through a case; how many steps it took.

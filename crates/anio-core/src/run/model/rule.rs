@@ -1,8 +1,9 @@
 //! What must hold in every interleaving, and the ledger that the rules are read from.
 
 use std::fmt;
+use std::sync::Arc;
 
-use super::case::{Case, End};
+use super::case::{Case, End, Outcome};
 use crate::error::FailureKind;
 use crate::run::{Fact, FactKind, RunEnd, TaskRunKey};
 
@@ -10,6 +11,10 @@ use crate::run::{Fact, FactKind, RunEnd, TaskRunKey};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     DurableFirst,
+    NeedsSuccess,
+    DecidesOnce,
+    DecidesAlike,
+    HandledOnly,
     NoSecondSuccess,
     FactOnce,
     AttemptsCountUp,
@@ -31,7 +36,13 @@ pub(super) enum Rule {
 impl Rule {
     fn as_str(self) -> &'static str {
         match self {
-            Self::DurableFirst => "a body starts only when all facts that it rests on are in the log",
+            Self::DurableFirst => {
+                "a task begins, or decides, only when all facts that it rests on are in the log"
+            }
+            Self::NeedsSuccess => "what needs a task that failed or was skipped never runs",
+            Self::DecidesOnce => "a task runs, or is told once to be skipped",
+            Self::DecidesAlike => "a task decides as in the undisturbed run, before a crash and after it",
+            Self::HandledOnly => "a run fails for the first failure that no task handled, and for no other",
             Self::NoSecondSuccess => "no task run that has ended is executed again",
             Self::FactOnce => "an attempt has one beginning and one end in the log, a map one width",
             Self::AttemptsCountUp => "the attempts of a task run count up without gaps or repeats",
@@ -95,20 +106,34 @@ pub(super) enum Ended {
     Failed,
     Poison,
     Expanded(u32),
+    /// It decided not to run.
+    Declined,
 }
 
 /// What was ever committed, by task run. Unlike the log it forgets nothing, even where the store does.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Ledger {
+    /// What an undisturbed execution makes of the case, where what is poison so far fails as that.
+    pub(super) expected: Arc<Outcome>,
     /// In the order of the keys.
     entries: Vec<(TaskRunKey, Entry)>,
-    first_failed: Option<TaskRunKey>,
+    /// The first failed task run of each failed task, in the order of the log.
+    failed: Vec<TaskRunKey>,
     end: Option<RunEnd>,
 }
 
 impl Ledger {
+    pub(super) fn new(case: &Case) -> Self {
+        let expected = Arc::clone(&case.undisturbed);
+        Self { expected, entries: Vec::new(), failed: Vec::new(), end: None }
+    }
+
     pub(super) fn entries(&self) -> &[(TaskRunKey, Entry)] {
         &self.entries
+    }
+
+    pub(super) fn failed(&self) -> &[TaskRunKey] {
+        &self.failed
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -134,19 +159,71 @@ impl Ledger {
 
     /// Whether all of a task's task runs have succeeded.
     pub(super) fn task_succeeded(&self, case: &Case, task: u32) -> bool {
-        let whole = TaskRunKey { task, map_index: None };
         match case.plan.task(task).mapped_over() {
-            None => self.succeeded(whole),
-            // An empty list tells all there is to know of a map over it, before that is recorded.
-            Some(_) => case.width(task).is_some_and(|width| {
-                (0..width).all(|index| self.succeeded(TaskRunKey { task, map_index: Some(index) }))
-                    && (width > 0 || self.dependencies_succeeded(case, task))
-            }),
+            None => self.succeeded(TaskRunKey { task, map_index: None }),
+            Some(_) => self.map_became(case, task, |ended| ended == Ended::Succeeded),
         }
     }
 
-    pub(super) fn dependencies_succeeded(&self, case: &Case, task: u32) -> bool {
-        case.plan.task(task).dependencies.iter().all(|(dependency, _)| self.task_succeeded(case, *dependency))
+    /// Whether all elements of a mapped task have ended thus.
+    fn map_became(&self, case: &Case, task: u32, thus: impl Fn(Ended) -> bool) -> bool {
+        let ended =
+            |index| self.entry(TaskRunKey { task, map_index: Some(index) }).and_then(|entry| entry.end);
+        // An empty list tells all there is to know of a map over it, before that is recorded.
+        self.expected.widths[task as usize].is_some_and(|width| {
+            (0..width).all(|index| ended(index).is_some_and(&thus))
+                && (width > 0 || self.may_begin(case, task).is_ok())
+        })
+    }
+
+    /// Whether all that there is to know of a task is in the log. A task that is skipped because another
+    /// did not succeed has no fact: its end is known when those of all that it waits for are.
+    fn has_settled(&self, case: &Case, task: u32) -> bool {
+        let end = self.entry(TaskRunKey { task, map_index: None }).and_then(|entry| entry.end);
+        match end {
+            Some(Ended::Succeeded | Ended::Failed | Ended::Poison | Ended::Declined) => true,
+            Some(Ended::Expanded(_)) | None => {
+                let is_mapped = case.plan.task(task).mapped_over().is_some();
+                let is_skipped = || {
+                    let mut before = case.before(task);
+                    !case.decides(task)
+                        && case.before(task).all(|(other, _)| self.has_settled(case, other))
+                        && before.any(|(other, _)| !self.task_succeeded(case, other))
+                };
+                (is_mapped && self.map_became(case, task, |_| true)) || is_skipped()
+            }
+        }
+    }
+
+    /// Whether a task may begin, by what is in the log: all that it waits for has settled, and has
+    /// succeeded where it needs that.
+    pub(super) fn may_begin(&self, case: &Case, task: u32) -> Checked {
+        self.may_decide(case, task)?;
+        let lacks = case.before(task).find(|&(other, needs)| needs && !self.task_succeeded(case, other));
+        check(lacks.is_none(), Rule::NeedsSuccess, || {
+            let whole = TaskRunKey { task, map_index: None };
+            format!("{} begins without {lacks:?}", name(case, whole))
+        })?;
+        check(self.expected.runs(task), Rule::DecidesAlike, || {
+            format!("{} begins", name(case, TaskRunKey { task, map_index: None }))
+        })
+    }
+
+    fn may_decide(&self, case: &Case, task: u32) -> Checked {
+        let settled = case.before(task).all(|(other, _)| self.has_settled(case, other));
+        check(settled, Rule::DurableFirst, || name(case, TaskRunKey { task, map_index: None }))
+    }
+
+    /// An owner asks to have a fact made durable.
+    pub(super) fn may_tell(&self, case: &Case, fact: &Fact) -> Checked {
+        if !matches!(fact.kind, FactKind::Skipped { .. }) {
+            return self.may_begin(case, fact.key.task);
+        }
+        self.may_decide(case, fact.key.task)?;
+        let expected = self.expected.ends.get(&fact.key);
+        check(expected == Some(&End::Declined), Rule::DecidesAlike, || {
+            format!("{} is to be skipped", name(case, fact.key))
+        })
     }
 
     /// Another owner takes over; where the one before died, what it had in flight may have killed it.
@@ -170,7 +247,16 @@ impl Ledger {
         let (key, attempt) = (fact.key, fact.attempt);
         let told = || format!("{:?} of attempt {attempt} of {}", fact.kind, name(case, key));
         check(self.end.is_none(), Rule::EndIsLast, told)?;
+        let has_elements = self.entries.iter().any(|(other, _)| other.task == key.task && *other != key);
+        let expected = Arc::clone(&self.expected);
         let entry = self.entry_mut(key);
+        check(entry.end != Some(Ended::Declined), Rule::DecidesOnce, told)?;
+        if matches!(fact.kind, FactKind::Skipped { .. }) {
+            let is_blank = entry.end.is_none() && entry.attempt == 0 && !has_elements;
+            entry.end = Some(Ended::Declined);
+            check(is_blank, Rule::DecidesOnce, told)?;
+            return check(attempt == 0, Rule::AttemptsCountUp, told);
+        }
         check(entry.end.is_none() || attempt <= entry.attempt, Rule::NoSecondSuccess, told)?;
         check(entry.end.is_none(), Rule::FactOnce, told)?;
         if let FactKind::Expanded { n } = fact.kind {
@@ -191,14 +277,19 @@ impl Ledger {
         match &fact.kind {
             FactKind::Succeeded { output, .. } => {
                 entry.end = Some(Ended::Succeeded);
-                check(case.expected_output(key) == Some(output), Rule::SameOutcome, told)
+                check(expected.output(key) == Some(output), Rule::SameOutcome, told)
             }
             FactKind::Failed { retry_at, failure, .. } => {
                 entry.n_failures += 1;
                 let n_failures = entry.n_failures;
                 if retry_at.is_none() {
                     entry.end = Some(if poison { Ended::Poison } else { Ended::Failed });
-                    self.first_failed.get_or_insert(key);
+                    if self.failed.iter().all(|failed| failed.task != key.task) {
+                        self.failed.push(key);
+                    }
+                    if poison {
+                        self.expected = Arc::new(case.outcome(&self.poison()));
+                    }
                 }
                 check(!poison || deaths >= case.limits.poison_deaths, Rule::PoisonEnds, told)?;
                 let last = poison || failure.kind == FailureKind::Data || n_failures == case.attempts(key);
@@ -214,35 +305,40 @@ impl Ledger {
 
     /// The run's end was committed.
     pub(super) fn take_end(&mut self, case: &Case, end: &RunEnd) -> Checked {
-        let told = || format!("{end:?}");
-        check(self.end.is_none(), Rule::EndIsLast, told)?;
+        check(self.end.is_none(), Rule::EndIsLast, || format!("{end:?}"))?;
         self.end = Some(end.clone());
-        let poison: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.end == Some(Ended::Poison))
-            .map(|(key, _)| *key)
-            .collect();
-        for (key, expected) in case.outcome(&poison) {
+        for (&key, expected) in &self.expected.ends {
             let ended = self.entry(key).and_then(|entry| entry.end);
             let how = || format!("{} is {ended:?} where {expected:?} was expected", name(case, key));
-            let (settled, agrees) = match &expected {
+            let (settled, agrees) = match expected {
                 End::Succeeded(_) => (ended.is_some(), ended == Some(Ended::Succeeded)),
                 End::Failed => (ended.is_some(), matches!(ended, Some(Ended::Failed | Ended::Poison))),
                 End::Skipped => (true, self.entry(key).is_none()),
+                End::Declined => (ended.is_some(), ended == Some(Ended::Declined)),
             };
             check(settled, Rule::EndIsLast, how)?;
             check(agrees, Rule::SameOutcome, how)?;
         }
+        let is_handled =
+            |key: &TaskRunKey| case.handlers(key.task).any(|handler| self.task_succeeded(case, handler));
+        let first = self.failed.iter().find(|key| !is_handled(key));
+        let first = first.map(|key| (case.plan.task(key.task).name.as_str(), key.map_index));
         let named = end.failure.as_ref().map(|failure| (failure.task.as_str(), failure.map_index));
-        let first = self.first_failed.map(|key| (case.plan.task(key.task).name.as_str(), key.map_index));
-        check(named == first, Rule::SameOutcome, told)
+        check(named == first, Rule::HandledOnly, || format!("{named:?} is named instead of {first:?}"))
+    }
+
+    fn poison(&self) -> Vec<TaskRunKey> {
+        let poison = self.entries.iter().filter(|(_, entry)| entry.end == Some(Ended::Poison));
+        poison.map(|(key, _)| *key).collect()
     }
 
     /// The owner of the run starts a body; a cautious start is in the log.
     pub(super) fn may_start(&self, case: &Case, key: TaskRunKey, attempt: u32, cautious: bool) -> Checked {
         let told = || format!("attempt {attempt} of {}", name(case, key));
-        check(self.dependencies_succeeded(case, key.task), Rule::DurableFirst, told)?;
+        self.may_begin(case, key.task)?;
+        let whole = self.entry(TaskRunKey { map_index: None, ..key });
+        let declined = whole.is_some_and(|entry| entry.end == Some(Ended::Declined));
+        check(!declined, Rule::DecidesOnce, told)?;
         let blank = Entry::default();
         let entry = self.entry(key).unwrap_or(&blank);
         check(entry.end.is_none(), Rule::NoSecondSuccess, told)?;

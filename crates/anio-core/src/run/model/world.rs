@@ -5,12 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::case::{Case, Hand};
+use super::case::{Case, Hand, INPUT};
 use super::plant::Plant;
 use super::rule::{Broken, Checked, Ledger, Rule, check, name};
 use super::worker::{Record, Worker};
 use crate::name::RunId;
 use crate::output::Output;
+use crate::run::task_run::Stage;
 use crate::run::{Awaited, Effect, Event, Fact, FactKind, RunState, TaskRunKey};
 use crate::time::Timestamp;
 
@@ -86,7 +87,7 @@ impl<'a> World<'a> {
             last_place: 0,
             last_epoch: 0,
             epoch: 0,
-            ledger: Ledger::default(),
+            ledger: Ledger::new(case),
             replayed: Rc::new(fresh(case)),
             has_end: false,
         };
@@ -231,6 +232,11 @@ impl<'a> World<'a> {
             Action::Answer { who } => {
                 let n = self.worker(who).answer.take().expect("an answer is there");
                 self.tell(who, Event::Committed { n })?;
+                if self.plant == Some(Plant::DecidesBySkipsAtOnce) {
+                    self.decide(who, |state, task| {
+                        matches!(state.nodes[task as usize].stage, Stage::Skipped(_))
+                    })?;
+                }
                 if who == Who::Owner { self.compare() } else { Ok(()) }
             }
             Action::Due { who, key } => {
@@ -280,7 +286,8 @@ impl<'a> World<'a> {
         let attempt = worker.leave(key);
         let result = case.body(&worker.state, key, attempt);
         if let Ok(returned) = &result {
-            check(Some(&returned.output) == case.expected_output(key), Rule::SameOutcome, || {
+            let expected = self.store.ledger.expected.output(key);
+            check(Some(&returned.output) == expected, Rule::SameOutcome, || {
                 format!("{} returned {:?}", name(case, key), returned.output)
             })?;
         }
@@ -291,6 +298,9 @@ impl<'a> World<'a> {
             self.worker(who).state.settled(key, now, &mut effects);
             effects.into_iter().try_for_each(|effect| self.follow(who, effect))?;
         }
+        if self.plant == Some(Plant::DecidesOnReturn) {
+            self.decide(who, |_, task| task == key.task)?;
+        }
         // A call that answers twice, or a timer that is late, changes nothing.
         let late = [again, Event::Interrupted { key, attempt }, Event::Due { key }];
         let (now, worker) = (self.now, self.worker(who));
@@ -299,6 +309,19 @@ impl<'a> World<'a> {
             check(effects.is_empty(), Rule::AskedOnce, || format!("{event:?} led to {effects:?}"))?;
         }
         Ok(())
+    }
+
+    /// A planted bug: those decide who wait for none but tasks of which this is true.
+    fn decide(&mut self, who: Who, settled: impl Fn(&RunState, u32) -> bool) -> Checked {
+        let (case, now, mut effects) = (self.case, self.now, Vec::new());
+        let state = &mut self.worker(who).state;
+        for task in (0..case.plan.n_tasks() as u32).filter(|task| case.decides(*task)) {
+            let is_waiting = matches!(state.nodes[task as usize].stage, Stage::Waiting);
+            if is_waiting && case.before(task).all(|(other, _)| settled(state, other)) {
+                state.start(task, now, &mut effects);
+            }
+        }
+        effects.into_iter().try_for_each(|effect| self.follow(who, effect))
     }
 
     fn write(&mut self, who: Who, n: usize) -> Checked {
@@ -334,7 +357,12 @@ impl<'a> World<'a> {
         let mut state = fresh(self.case);
         let forgotten = usize::from(self.plant == Some(Plant::ForgetsTheFirstFact));
         for fact in self.store.log.iter().skip(forgotten) {
-            if self.plant == Some(Plant::CountsAnew) && fact.kind == FactKind::Started {
+            let is_forgotten = match fact.kind {
+                FactKind::Started => self.plant == Some(Plant::CountsAnew),
+                FactKind::Skipped { .. } => self.plant == Some(Plant::ForgetsDecisions),
+                _ => false,
+            };
+            if is_forgotten {
                 continue;
             }
             replay(&mut state, fact)?;
@@ -343,7 +371,7 @@ impl<'a> World<'a> {
         let mut owner = Worker::new(state, self.store.epoch);
         let tasks = 0..self.case.plan.n_tasks() as u32;
         let ledger = &self.store.ledger;
-        owner.resumed = tasks.filter(|task| ledger.dependencies_succeeded(self.case, *task)).collect();
+        owner.resumed = tasks.filter(|task| ledger.may_begin(self.case, *task).is_ok()).collect();
         let before = std::mem::replace(&mut self.owner, owner);
         self.tell(Who::Owner, Event::Begin { epoch: self.store.epoch })?;
         if self.plant == Some(Plant::NeverCautious) {
@@ -378,6 +406,8 @@ impl<'a> World<'a> {
             }
             Effect::Execute { key, attempt } => self.execute(who, key, attempt),
             Effect::Persist(fact) => {
+                self.store.ledger.may_tell(case, &fact)?;
+                let worker = self.worker(who);
                 let start = (fact.kind == FactKind::Started).then_some((fact.key, fact.attempt));
                 worker.gather(Record::Fact(Rc::new(fact)));
                 if plant == Some(Plant::AnswersEarly) {
@@ -403,7 +433,17 @@ impl<'a> World<'a> {
                 worker.timers.sort_unstable_by_key(|(key, _)| *key);
                 Ok(())
             }
-            Effect::End(end) => {
+            Effect::End(mut end) => {
+                let first = worker.state.failures.first();
+                match plant {
+                    Some(Plant::HandlesNothing) => end.failure = first.map(|(_, failure)| failure.clone()),
+                    Some(Plant::HandlesByTelling) => {
+                        end.failure = end
+                            .failure
+                            .filter(|_| first.is_some_and(|(task, _)| case.handlers(*task).next().is_none()));
+                    }
+                    _ => {}
+                }
                 worker.gather(Record::End(Rc::new(end)));
                 if plant == Some(Plant::AnswersTheEndEarly) {
                     worker.answer = Some(worker.state.n_persisted());
@@ -435,7 +475,7 @@ impl<'a> World<'a> {
         let ledger = &mut self.store.ledger;
         if who == Who::Zombie {
             // What it does that the owner has done too cannot be helped; what it rests on must be there.
-            return check(ledger.dependencies_succeeded(case, key.task), Rule::DurableFirst, told);
+            return ledger.may_begin(case, key.task);
         }
         ledger.may_start(case, key, attempt, cautious)?;
         if case.kills(key) { ledger.count_kill(case, key) } else { Ok(()) }
@@ -472,7 +512,9 @@ impl Store {
             Record::Fact(fact) | Record::Note(fact) => fact,
         };
         let expands = matches!(fact.kind, FactKind::Expanded { .. });
+        let skips = matches!(fact.kind, FactKind::Skipped { .. });
         let times = match plant {
+            Some(Plant::TellsSkipsTwice) if skips => 2,
             Some(Plant::LosesExpansions) if expands => 0,
             Some(Plant::WritesTwice) => 2,
             _ => 1,
@@ -491,7 +533,7 @@ impl Store {
 
 fn fresh(case: &Case) -> RunState {
     let id = RunId::from_uuid(uuid::Uuid::from_u128(1));
-    let input = Output::from_json("null").expect("null is JSON");
+    let input = Output::from_json(INPUT).expect("the input is JSON");
     RunState::new(id, Arc::clone(&case.plan), input, case.limits.poison_deaths)
 }
 
