@@ -1,11 +1,11 @@
 //! A store in a Postgres database, written by one connection per process and read by others beside it.
 //!
 //! Every commit is durable when it returns (`synchronous_commit`, see [`Durability`]) and fenced by the
-//! worker's row (see [`commit`]). Times are of the server's clock. No libpq is needed: [`connection`] makes
+//! worker's row (see `commit`). Times are of the server's clock. No libpq is needed: `connection` makes
 //! diesel speak the protocol by way of tokio-postgres, with TLS by rustls.
 //!
-//! A verb is a file: [`commit`], [`submit`], [`claim`], [`lease`], [`query`]; [`migrate`] makes the tables,
-//! [`session_lock`] sees at once when a worker's process has died. Postgres 12 or newer.
+//! A verb is a file: `commit`, `submit`, `claim`, `lease`, `query`; `migrate` makes the tables,
+//! `session_lock` sees at once when a worker's process has died. Postgres 12 or newer.
 //!
 //! All depends on READ COMMITTED: a statement that had to wait for a row judges the new version of it.
 //! Each connection sets that for itself, whatever the default of the database is.
