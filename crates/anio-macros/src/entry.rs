@@ -58,7 +58,7 @@ pub(crate) fn entries(
 }
 
 /// Parts tokens at the commas.
-fn parts(tokens: TokenStream) -> Vec<TokenStream> {
+pub(crate) fn parts(tokens: TokenStream) -> Vec<TokenStream> {
     let mut parts = vec![TokenStream::new()];
     for token in tokens {
         match (&token, parts.last_mut()) {

@@ -13,17 +13,19 @@ use anio_core::WorkflowBuilder;
 pub use anio_core::output::Gather;
 pub use anio_core::task::{Dependency, Edge, TaskCall, TaskDefinition};
 pub use anio_core::{
-    Backoff, Context, Jitter, Lane, RetryPolicy, TaskError, TaskHandle, TaskOptions, Workflow,
+    Backoff, Condition, Context, Jitter, Lane, RetryPolicy, TaskError, TaskHandle, TaskOptions, Workflow,
 };
 pub use inventory;
 
 pub use self::arguments::{
     Element, Held, ItemOf, List, body, check_input, copied, count, each, element, finish, input_copied,
-    input_shared, item, shared,
+    input_shared, item, settled_copied, settled_map, settled_read, settled_shared, shared,
 };
-pub use self::node::{Closure, Name, Node, check_rest, check_task, closure};
+pub use self::node::{
+    Closure, Name, Node, Refers, check_all_of, check_asked, check_rest, check_task, closure,
+};
 pub use self::probe::{Probe, ViaBox, ViaClone, ViaInto, ViaJson, ViaNothing};
-pub use crate::extract::{Each, Input, State};
+pub use crate::extract::{Each, Input, Settled, State};
 pub use crate::task_type::{Codec, Declared, Many, One, ResultType, Shape, Tag, TaskType};
 
 /// The value of a task's result.

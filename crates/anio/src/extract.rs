@@ -1,7 +1,10 @@
-//! Parameters of a task that are known by their type: the run's input, an element, a shared value.
+//! Parameters of a task that are known by their type: the run's input, an element, what became of a
+//! dependency, a shared value.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+
+use anio_core::TaskFailure;
 
 /// The run's input, as a parameter of a task.
 ///
@@ -67,6 +70,54 @@ macro_rules! wrapper {
 
 wrapper!(Input);
 wrapper!(Each);
+
+/// What became of a task, as a parameter of a task that runs whatever that is.
+///
+/// `Settled<T>` has a copy of the output, `Settled<&T>` shares it without one. Of a mapped task, `T` is the
+/// list of its outputs; it has failed when one of its elements has.
+///
+/// A failure that a task is told of in this way counts as handled when that task succeeds: it does not fail
+/// the run, and is listed by [`Outcome::handled_failures`](crate::Outcome::handled_failures).
+///
+/// ```
+/// use anio::Settled;
+/// use anio::error::{FailureKind, TaskFailure};
+///
+/// fn price(live: Settled<u32>) -> u32 {
+///     match live {
+///         Settled::Succeeded(price) => price,
+///         Settled::Failed(_, _) | Settled::Skipped(_) => 100,
+///     }
+/// }
+/// assert_eq!(price(Settled::Succeeded(99)), 99);
+/// let failure = TaskFailure::new(FailureKind::Error, "no answer");
+/// assert_eq!(price(Settled::Failed(failure, 3)), 100);
+/// assert_eq!(Settled::<u32>::Skipped("not asked for".to_owned()).ok(), None);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled<T> {
+    /// It succeeded, with this output.
+    Succeeded(T),
+    /// It failed for good: why its last attempt failed, and how many attempts it had.
+    Failed(TaskFailure, u32),
+    /// It was skipped, for this reason.
+    Skipped(String),
+}
+
+impl<T> Settled<T> {
+    /// The output, where the task succeeded.
+    pub fn ok(self) -> Option<T> {
+        match self {
+            Self::Succeeded(output) => Some(output),
+            Self::Failed(..) | Self::Skipped(_) => None,
+        }
+    }
+
+    /// Whether the task succeeded.
+    pub fn is_succeeded(&self) -> bool {
+        matches!(self, Self::Succeeded(_))
+    }
+}
 
 /// A value registered with the engine and shared by all its tasks: a pool, a client, settings.
 ///

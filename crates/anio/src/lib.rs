@@ -22,7 +22,7 @@ pub use anio_store::record::{FactRecord, RunQuery, RunRecord, RunStatus, WorkerI
 pub use anio_store::{Durability, Store, StoreError};
 
 pub use crate::engine::{Engine, EngineBuilder, Submit};
-pub use crate::extract::{Each, Input, State};
+pub use crate::extract::{Each, Input, Settled, State};
 pub use crate::outcome::{Outcome, TaskSummary};
 pub use crate::run_handle::{RunEvent, RunHandle};
 pub use crate::task_type::TaskType;

@@ -13,7 +13,7 @@ pub use anio_macros::task;
 pub use anio_macros::workflow;
 pub use serde_json::json;
 
-pub use crate::{Each, Engine, Input, Outcome, RunHandle, RunQuery, RunStatus, State};
+pub use crate::{Each, Engine, Input, Outcome, RunHandle, RunQuery, RunStatus, Settled, State};
 
 /// What a task returns.
 pub type Result<T, E = TaskError> = std::result::Result<T, E>;

@@ -11,8 +11,10 @@ pub(crate) fn listed(listed: &Listed) -> TokenStream {
     let Listed { name, description, tasks } = listed;
     let description = description.as_ref().map_or_else(|| quote!(""), ToTokens::to_token_stream);
     let nodes = tasks.iter().map(|task| quote!(<#task as ::anio::__private::TaskType>::NODE));
-    let checks =
-        checks(tasks.iter().map(span_of), &quote_spanned!(name.span()=> ::anio::__private::check_rest));
+    let each = tasks.iter().enumerate().map(
+        |(i, task)| quote_spanned!(span_of(task)=> const _: () = ::anio::__private::check_all_of(ALL, #i);),
+    );
+    let checks = checks(each, &quote_spanned!(name.span()=> ::anio::__private::check_rest));
     quote! {
         {
             const TASKS: &[&::anio::__private::Node] = &[#(#nodes),*];
@@ -35,16 +37,10 @@ pub(crate) fn listed(listed: &Listed) -> TokenStream {
     }
 }
 
-/// Constants whose evaluation checks the tasks of `TASKS`: one for each, at its place, and one for all
+/// Constants whose evaluation checks the tasks of `TASKS`: those for each, at its place, and one for all
 /// together.
-pub(crate) fn checks(
-    places: impl Iterator<Item = proc_macro2::Span>,
-    check_rest: &TokenStream,
-) -> TokenStream {
-    let each: Vec<_> = places
-        .enumerate()
-        .map(|(i, place)| quote_spanned!(place=> const _: () = ::anio::__private::check_task(ALL, #i);))
-        .collect();
+pub(crate) fn checks(each: impl Iterator<Item = TokenStream>, check_rest: &TokenStream) -> TokenStream {
+    let each: Vec<_> = each.collect();
     let n_tasks = each.len();
     quote! {
         #[allow(long_running_const_eval)]

@@ -11,14 +11,18 @@ use syn::{
 
 use crate::errors::Errors;
 use crate::names::{nearest, suggestion};
+use crate::task::condition::Condition;
 use crate::task::parse::{Options, Parameter, ParsedTask};
 
 /// What a parameter may be, as every message about an unknown one says.
 const ALLOWED: &str = "a parameter is the output of a task (named after it, or marked `#[from(path)]`), or one of \
                        Input<T>, State<T>, &Context, &mut Context, TaskHandle";
 
+/// How what became of a dependency is taken.
+const SETTLED: &str = "write `Settled<T>` or `Settled<&T>`, where `T` is the output of the task";
+
 /// The types that make a parameter something else than an output.
-const EXTRACTORS: [&str; 5] = ["Input", "State", "Context", "TaskHandle", "Each"];
+const EXTRACTORS: [&str; 6] = ["Input", "State", "Context", "TaskHandle", "Each", "Settled"];
 
 /// Where a task stands: what the names of its parameters can mean.
 pub(crate) enum Scope<'a> {
@@ -50,6 +54,9 @@ pub(crate) struct Task {
     pub(crate) options: Options,
     pub(crate) arguments: Vec<Argument>,
     pub(crate) dependencies: Vec<Dependency>,
+    pub(crate) condition: Option<Condition>,
+    /// The tasks that the condition asks about.
+    pub(crate) asked: Vec<Asked>,
     /// The function's return type; where that is no `Result`, the nearest that is one.
     pub(crate) result: Type,
     pub(crate) source_hash: u64,
@@ -67,6 +74,8 @@ pub(crate) enum Kind {
     Output { position: usize, access: Access },
     /// One element of the output of the dependency at this position.
     Each { position: usize, access: Access },
+    /// What became of the dependency at this position, whose output is of this type.
+    Settled { position: usize, inner: Type, access: Access },
     /// The run's input, of this type.
     Input { inner: Type, access: Access },
     /// A shared value of this type.
@@ -92,7 +101,15 @@ pub(crate) struct Dependency {
     pub(crate) sibling: Option<usize>,
 }
 
-/// How a dependency is named.
+/// A task that a condition asks about.
+pub(crate) struct Asked {
+    pub(crate) target: Target,
+    /// Which task of the module it is, where it is one.
+    pub(crate) sibling: Option<usize>,
+}
+
+/// How a task is named.
+#[derive(Clone)]
 pub(crate) enum Target {
     Path(Path),
     Name(LitStr),
@@ -103,6 +120,7 @@ pub(crate) enum Target {
 pub(crate) enum Edge {
     Order,
     Value,
+    Settled,
     /// With the place of the parameter's type.
     Each(Span),
 }
@@ -122,20 +140,29 @@ impl Task {
     }
 }
 
-impl Dependency {
+impl ToTokens for Target {
     /// What the user wrote, as the place of a message.
-    pub(crate) fn tokens(&self) -> proc_macro2::TokenStream {
-        match &self.target {
-            Target::Path(path) => path.to_token_stream(),
-            Target::Name(name) => name.to_token_stream(),
+    fn to_tokens(&self, tokens: &mut proc_macro2::TokenStream) {
+        match self {
+            Self::Path(path) => path.to_tokens(tokens),
+            Self::Name(name) => name.to_tokens(tokens),
         }
     }
 }
 
 /// Checks one task.
 pub(crate) fn task(parsed: ParsedTask, scope: &Scope<'_>, errors: &mut Errors) -> Task {
-    let ParsedTask { function, name, name_span, options, after, dependencies, parameters, source_hash } =
-        parsed;
+    let ParsedTask {
+        function,
+        name,
+        name_span,
+        options,
+        after,
+        dependencies,
+        condition,
+        parameters,
+        source_hash,
+    } = parsed;
     check_signature(&function, &options, errors);
     let result = check_return(&function.sig, errors);
     let mut known = Known { scope, dependencies: Vec::new(), errors };
@@ -149,8 +176,21 @@ pub(crate) fn task(parsed: ParsedTask, scope: &Scope<'_>, errors: &mut Errors) -
             known.add(Target::Path(path), Edge::Order, sibling);
         }
     }
+    let named = condition.iter().flat_map(Condition::tasks);
+    let asked = named.filter_map(|target| known.asked(target)).collect();
     let dependencies = known.dependencies;
-    let task = Task { function, name, name_span, options, arguments, dependencies, result, source_hash };
+    let task = Task {
+        function,
+        name,
+        name_span,
+        options,
+        arguments,
+        dependencies,
+        condition,
+        asked,
+        result,
+        source_hash,
+    };
     check_once(&task, errors);
     task
 }
@@ -298,8 +338,10 @@ impl Known<'_, '_> {
     /// An argument that is a dependency's output.
     fn output(&mut self, path: Path, sibling: Option<usize>, ty: Type) -> Option<Argument> {
         if let Some((_, word)) = self.extractor(&ty) {
-            self.errors
-                .at(&ty, format!("the output of a task is taken as `T`, `&T` or `Each<T>`, not as `{word}`"));
+            let message = format!(
+                "the output of a task is taken as `T`, `&T`, `Each<T>` or `Settled<T>`, not as `{word}`"
+            );
+            self.errors.at(&ty, message);
             return None;
         }
         let position = self.dependencies.len();
@@ -308,10 +350,22 @@ impl Known<'_, '_> {
                 self.errors.at(&ty, "the output of a task is shared; take it as `T`, a copy, to change it");
                 return None;
             }
+            Type::Reference(reference) if named(&strip(&reference.elem), "Settled") => {
+                self.errors.at(&ty, SETTLED);
+                return None;
+            }
             Type::Reference(_) => (Edge::Value, Kind::Output { position, access: Access::Shared }),
-            ty => match inner(ty, "Each") {
-                Some(inner) => (Edge::Each(ty.span()), Kind::Each { position, access: access(&inner) }),
-                None => (Edge::Value, Kind::Output { position, access: Access::Copy }),
+            ty => match (inner(ty, "Each"), inner(ty, "Settled")) {
+                (Some(inner), _) => (Edge::Each(ty.span()), Kind::Each { position, access: access(&inner) }),
+                (None, Some(inner)) => {
+                    let access = access(&inner);
+                    (Edge::Settled, Kind::Settled { position, inner, access })
+                }
+                (None, None) if named(ty, "Settled") => {
+                    self.errors.at(ty, SETTLED);
+                    return None;
+                }
+                (None, None) => (Edge::Value, Kind::Output { position, access: Access::Copy }),
             },
         };
         self.add(Target::Path(path), edge, sibling).then_some(Argument { kind, ty })
@@ -425,6 +479,18 @@ impl Known<'_, '_> {
         self.add(Target::Name(name), Edge::Order, sibling);
     }
 
+    /// A task that the condition asks about; `None` when it is a slip of the finger, which is noted.
+    fn asked(&mut self, target: &Target) -> Option<Asked> {
+        let sibling = match (target, self.scope) {
+            (Target::Path(path), _) => self.resolve(path.clone())?.1,
+            (Target::Name(_), Scope::Alone) => None,
+            (Target::Name(name), Scope::Module(module)) => {
+                module.tasks.iter().position(|task| task.name == name.value())
+            }
+        };
+        Some(Asked { target: target.clone(), sibling })
+    }
+
     fn add(&mut self, target: Target, edge: Edge, sibling: Option<usize>) -> bool {
         let new = Dependency { target, edge, sibling };
         let same = |old: &Dependency| match (&old.target, &new.target) {
@@ -434,12 +500,11 @@ impl Known<'_, '_> {
             _ => false,
         };
         if let Some(old) = self.dependencies.iter().find(|old| same(old)) {
-            let tokens = new.tokens();
             let message = match (old.edge, edge) {
                 (Edge::Order, _) | (_, Edge::Order) => "this task is a dependency already; once is enough",
                 _ => "two parameters are the output of one task; keep one of them",
             };
-            self.errors.at(tokens, message);
+            self.errors.at(&new.target, message);
             return false;
         }
         self.dependencies.push(new);
@@ -461,6 +526,11 @@ fn strip(ty: &Type) -> Type {
         Type::Group(inner) => strip(&inner.elem),
         other => other.clone(),
     }
+}
+
+/// Whether the last segment of the type's path is this.
+fn named(ty: &Type, name: &str) -> bool {
+    matches!(ty, Type::Path(ty) if ty.path.segments.last().is_some_and(|last| last.ident == name))
 }
 
 /// The `T` of a `Wrapper<T>`.

@@ -13,27 +13,34 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Ident, Type};
 
 use crate::task::check::{Access, Argument, Dependency, Edge, Kind, Target, Task};
+use crate::task::condition::Condition;
 use crate::task::parse::{Backoff, BackoffKind, Options};
 
 /// The function and its task.
 pub(crate) fn task(task: &Task) -> TokenStream {
-    let nodes = task.dependencies.iter().filter_map(|dependency| match &dependency.target {
-        Target::Path(path) => Some(quote!(<#path as ::anio::__private::TaskType>::NODE)),
-        Target::Name(_) => None,
-    });
-    let names = task.dependencies.iter().filter_map(|dependency| match &dependency.target {
-        Target::Path(_) => None,
-        Target::Name(name) => Some(quote!(::anio::__private::Name::new(#name))),
-    });
-    around(task, &quote!(&[#(#nodes),*]), &quote!(&[#(#names),*]), &definition(task))
+    let depends = refers(task.dependencies.iter().map(|dependency| &dependency.target));
+    let asks = refers(task.asked.iter().map(|asked| &asked.target));
+    around(task, &depends, &asks, &definition(task))
 }
 
 /// What stands in for a task that has errors, so that what names it has none.
 pub(crate) fn stand_in(task: &Task) -> TokenStream {
-    around(task, &quote!(&[]), &quote!(&[]), &quote!(::core::unreachable!()))
+    around(task, &refers([].into_iter()), &refers([].into_iter()), &quote!(::core::unreachable!()))
 }
 
-fn around(task: &Task, nodes: &TokenStream, names: &TokenStream, definition: &TokenStream) -> TokenStream {
+/// Other tasks, as a constant: first those by path, then those by name.
+fn refers<'a>(targets: impl Iterator<Item = &'a Target>) -> TokenStream {
+    let (mut nodes, mut names) = (Vec::new(), Vec::new());
+    for target in targets {
+        match target {
+            Target::Path(path) => nodes.push(quote!(<#path as ::anio::__private::TaskType>::NODE)),
+            Target::Name(name) => names.push(quote!(::anio::__private::Name::new(#name))),
+        }
+    }
+    quote!(::anio::__private::Refers { tasks: &[#(#nodes),*], names: &[#(#names),*] })
+}
+
+fn around(task: &Task, depends: &TokenStream, asks: &TokenStream, definition: &TokenStream) -> TokenStream {
     let Task { function, name, result, .. } = task;
     let (vis, ident) = (&function.vis, task.ident());
     let tag = format_ident!("__anio_{}", ident, span = ident.span());
@@ -74,8 +81,8 @@ fn around(task: &Task, nodes: &TokenStream, names: &TokenStream, definition: &To
                         " (", ::core::file!(), ":", ::core::line!(), ")"
                     ),
                     definition: <#tag as ::anio::__private::Tag<#result>>::definition,
-                    tasks: #nodes,
-                    names: #names,
+                    depends: #depends,
+                    asks: #asks,
                 };
                 &NODE
             };
@@ -104,12 +111,17 @@ fn definition(task: &Task) -> TokenStream {
         _ => None,
     });
     let check_input = check_input.unwrap_or_else(|| quote!(::core::option::Option::None));
+    let condition = task.condition.as_ref().map(|condition| {
+        let condition = self::condition(condition);
+        quote!(condition: ::core::option::Option::Some(#condition),)
+    });
     let body = body(task);
     quote! {
         use ::anio::__private::{ViaBox as _, ViaClone as _, ViaInto as _, ViaJson as _, ViaNothing as _};
         ::anio::__private::TaskDefinition {
             dependencies: ::anio::__private::Vec::from([#(#dependencies),*]),
             options: #options,
+            #condition
             output_type: ::anio::__private::type_name::<<Self as ::anio::__private::Tag<#result>>::Element>(),
             uses_context: #uses_context,
             gather: <<Self as ::anio::__private::Tag<#result>>::Shape as ::anio::__private::Shape>::gather::<Self, #result>(),
@@ -127,6 +139,7 @@ fn dependency(dependency: &Dependency) -> TokenStream {
             let edge = match dependency.edge {
                 Edge::Order => quote!(Order),
                 Edge::Value => quote!(Value),
+                Edge::Settled => quote!(Settled),
                 Edge::Each(place) => {
                     let path = respan(path.to_token_stream(), place);
                     quote_spanned!(place=> Each(::anio::__private::count::<#path>))
@@ -139,6 +152,29 @@ fn dependency(dependency: &Dependency) -> TokenStream {
         ::anio::__private::Dependency {
             task: ::core::convert::Into::into(#task),
             edge: ::anio::__private::Edge::#edge,
+        }
+    }
+}
+
+fn condition(condition: &Condition) -> TokenStream {
+    match condition {
+        Condition::Always => quote!(::anio::__private::Condition::Always),
+        Condition::Group(word, conditions) => {
+            let word = Ident::new(word, Span::call_site());
+            let conditions = conditions.iter().map(self::condition);
+            quote!(::anio::__private::Condition::#word([#(#conditions),*]))
+        }
+        Condition::Task(became, target) => {
+            let became = Ident::new(became, Span::call_site());
+            let name = match target {
+                Target::Path(path) => quote!(<#path as ::anio::__private::TaskType>::NAME),
+                Target::Name(name) => name.to_token_stream(),
+            };
+            quote!(::anio::__private::Condition::#became(#name))
+        }
+        Condition::Value(key, test, other) => {
+            let test = Ident::new(test, Span::call_site());
+            quote!(::anio::__private::Condition::value(#key).#test(#other))
         }
     }
 }
@@ -271,6 +307,31 @@ fn argument(task: &Task, argument: &Argument, name: &Ident) -> TokenStream {
                 let #name: #ty = #held.#value;
             }
         }
+        Kind::Settled { position, inner: output, access } => {
+            let path = path(task, *position);
+            let dependency = quote!(<#path as ::anio::__private::TaskType>::Output);
+            // The output alone is bound to its type, so that a mismatch is shown under it.
+            let (start, end) = ends(output);
+            let held = Ident::new("__anio_held", Span::mixed_site().located_at(start));
+            let value = Ident::new("value", end);
+            let (read, given, of) = match access {
+                Access::Copy => (quote!(settled_copied), quote!(#inner), quote!(#dependency)),
+                Access::Shared => {
+                    let shared = quote!(::anio::__private::settled_shared(&#inner));
+                    (quote!(settled_read), shared, quote!(&#dependency))
+                }
+            };
+            let output = quote_spanned! {start=>
+                let #name: #output = #held.#value;
+                #name
+            };
+            quote_spanned! {start=>
+                let #inner = ::anio::__private::#read::<#path>(&#call, #position)?;
+                let #name: #ty = ::anio::__private::settled_map(
+                    #given, |#held: ::anio::__private::Held<#of>| { #output }
+                );
+            }
+        }
         Kind::Input { inner: input, access } => {
             let read = match access {
                 Access::Copy => quote_spanned! {start=>
@@ -319,7 +380,7 @@ fn ok(result: &Type) -> TokenStream {
 }
 
 /// The same tokens at another place, where rustc then tells what is wrong with them.
-fn respan(tokens: TokenStream, place: Span) -> TokenStream {
+pub(crate) fn respan(tokens: TokenStream, place: Span) -> TokenStream {
     tokens
         .into_iter()
         .map(|mut token| {

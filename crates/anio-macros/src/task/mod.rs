@@ -1,6 +1,7 @@
 //! `#[task]`: a function becomes a task.
 
 pub(crate) mod check;
+mod condition;
 pub(crate) mod expand;
 pub(crate) mod parse;
 

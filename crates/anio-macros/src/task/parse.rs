@@ -12,9 +12,10 @@ use crate::entry::{Between, Entry, entries};
 use crate::errors::Errors;
 use crate::literal::{Zero, duration};
 use crate::names::{check_ident, check_literal, suggestion};
+use crate::task::condition::{Condition, condition};
 
 /// All entries of `#[task(..)]`.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 16] = [
     "name",
     "after",
     "retry",
@@ -22,6 +23,7 @@ const KNOWN: [&str; 14] = [
     "priority",
     "concurrency",
     "blocking",
+    "when",
     "id",
     "dependencies",
     "retry_attempts",
@@ -29,6 +31,7 @@ const KNOWN: [&str; 14] = [
     "retry_max_delay_ms",
     "retry_backoff",
     "retry_jitter",
+    "trigger_rules",
 ];
 
 const ATTEMPTS_MAX: u32 = 1_000_000;
@@ -43,6 +46,7 @@ pub(crate) struct ParsedTask {
     pub(crate) options: Options,
     pub(crate) after: Vec<Path>,
     pub(crate) dependencies: Vec<LitStr>,
+    pub(crate) condition: Option<Condition>,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) source_hash: u64,
 }
@@ -108,6 +112,7 @@ pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Er
     let mut name = None;
     let mut options = Options::default();
     let (mut after, mut dependencies) = (Vec::new(), Vec::new());
+    let mut conditions = Vec::new();
     for entry in entries("`#[task]`", arguments, Between::Equals, &KNOWN, errors) {
         match entry.key.to_string().as_str() {
             "name" | "id" => {
@@ -127,9 +132,14 @@ pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Er
             "priority" => options.priority = errors.take(entry.number(i32::MIN..=i32::MAX, "-3")),
             "concurrency" => options.concurrency = errors.take(entry.number(1..=u32::MAX, "8")),
             "blocking" => options.blocking = errors.take(entry.nothing()).map(|()| entry.span()),
+            "when" | "trigger_rules" => conditions.push(entry),
             _ => keyed.read(entry, errors),
         }
     }
+    for second in conditions.iter().skip(1) {
+        errors.at(&second.key, "`when` and `trigger_rules` are the same thing; give one of them");
+    }
+    let condition = conditions.first().and_then(|entry| condition(entry, errors));
     if options.retry.is_some() && !keyed.is_empty() {
         keyed.refuse(errors);
     } else if let Some(retry) = keyed.finish(errors) {
@@ -148,7 +158,7 @@ pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Er
         None => (syn::ext::IdentExt::unraw(ident).to_string(), ident.span()),
     };
     let parameters = parameters(&mut function, errors);
-    ParsedTask { function, name, name_span, options, after, dependencies, parameters, source_hash }
+    ParsedTask { function, name, name_span, options, after, dependencies, condition, parameters, source_hash }
 }
 
 fn paths(entry: &Entry) -> syn::Result<Vec<Path>> {

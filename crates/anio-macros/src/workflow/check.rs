@@ -5,7 +5,7 @@ use syn::{Ident, Item, ItemMod};
 
 use crate::errors::Errors;
 use crate::names::suggestion;
-use crate::task::check::{self, Dependency, Module, Scope, Sibling, Target, Task};
+use crate::task::check::{self, Asked, Dependency, Module, Scope, Sibling, Target, Task};
 use crate::workflow::parse::{ModuleItem, ParsedModule};
 
 /// A module that has been checked.
@@ -41,6 +41,7 @@ pub(crate) fn module(parsed: ParsedModule, errors: &mut Errors) -> Workflow {
     check_names(&tasks, errors);
     check_texts(&tasks, errors);
     check_cycles(&tasks, errors);
+    check_conditions(&tasks, errors);
     Workflow { module, name, description, tasks, others }
 }
 
@@ -106,6 +107,70 @@ pub(crate) fn has_tasks_from_elsewhere(tasks: &[Task]) -> bool {
     tasks.iter().flat_map(|task| &task.dependencies).any(outside)
 }
 
+/// A condition asks about tasks that come before, and nothing else is decided by then. With tasks from
+/// elsewhere, rustc judges what is not found here, by constant evaluation.
+fn check_conditions(tasks: &[Task], errors: &mut Errors) {
+    if has_tasks_from_elsewhere(tasks) {
+        return;
+    }
+    for (i, task) in tasks.iter().enumerate() {
+        for asked in task.asked.iter().filter(|asked| !is_before(tasks, asked, i)) {
+            errors.at(&asked.target, not_before(tasks, asked, i));
+        }
+    }
+}
+
+fn not_before(tasks: &[Task], asked: &Asked, task: usize) -> String {
+    let written = asked.target.to_token_stream().to_string().replace(' ', "");
+    match (&asked.target, asked.sibling) {
+        (_, Some(sibling)) if sibling == task => {
+            "the condition of a task is about the tasks that come before it, not about itself".to_owned()
+        }
+        (_, Some(sibling)) if is_ancestor(tasks, task, sibling) => {
+            format!(
+                "`{}` comes after this task; its condition is about tasks that come before",
+                tasks[sibling].name
+            )
+        }
+        (Target::Path(_), Some(_)) => {
+            format!("`{written}` does not come before this task; add `after({written})`")
+        }
+        (Target::Name(name), Some(_)) => format!(
+            "{:?} does not come before this task; add `dependencies = [{:?}]`",
+            name.value(),
+            name.value()
+        ),
+        (Target::Path(_), None) => format!(
+            "`{written}` does not come before this task, and is no task of this module; if it is one elsewhere, \
+             add `after({written})`"
+        ),
+        (Target::Name(name), None) => {
+            let near = suggestion(&name.value(), tasks.iter().map(|task| task.name.as_str()));
+            format!("no task of this workflow has the name {:?}{near}", name.value())
+        }
+    }
+}
+
+/// Whether a task of the module comes before another, as far as this module shows.
+pub(crate) fn is_before(tasks: &[Task], asked: &Asked, task: usize) -> bool {
+    asked.sibling.is_some_and(|sibling| is_ancestor(tasks, sibling, task))
+}
+
+fn is_ancestor(tasks: &[Task], ancestor: usize, task: usize) -> bool {
+    let siblings = |task: usize| tasks[task].dependencies.iter().filter_map(|dependency| dependency.sibling);
+    let mut seen = vec![false; tasks.len()];
+    let mut open: Vec<usize> = siblings(task).collect();
+    while let Some(before) = open.pop() {
+        if before == ancestor {
+            return true;
+        }
+        if !std::mem::replace(&mut seen[before], true) {
+            open.extend(siblings(before));
+        }
+    }
+    false
+}
+
 /// Tells each circle of tasks that wait for one another, at the dependency that a user would look at
 /// first: the one that leads back to the task that is defined first.
 fn check_cycles(tasks: &[Task], errors: &mut Errors) {
@@ -120,7 +185,8 @@ fn check_cycles(tasks: &[Task], errors: &mut Errors) {
         let path = std::iter::once(tasks[first].name.as_str()).chain(names).collect::<Vec<_>>().join(" -> ");
         let next = *cycle.get(1).unwrap_or(&first);
         let place = tasks[first].dependencies.iter().find(|dependency| dependency.sibling == Some(next));
-        let place = place.map_or_else(|| tasks[first].ident().to_token_stream(), Dependency::tokens);
+        let place = place
+            .map_or_else(|| tasks[first].ident().to_token_stream(), |place| place.target.to_token_stream());
         errors.at(place, format!("the tasks wait for one another: {path}"));
     }
 }

@@ -1,13 +1,13 @@
 //! From a checked module to code. Cannot fail.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{ToTokens, quote, quote_spanned};
 use syn::Item;
 
 use crate::listed::checks as expand_checks;
-use crate::task::check::Task;
+use crate::task::check::{Target, Task};
 use crate::task::expand;
-use crate::workflow::check::{Workflow, has_tasks_from_elsewhere};
+use crate::workflow::check::{Workflow, has_tasks_from_elsewhere, is_before};
 
 /// The module with its tasks, its workflow and the workflow's entry in the program's register.
 pub(crate) fn workflow(workflow: Workflow) -> TokenStream {
@@ -18,8 +18,13 @@ pub(crate) fn workflow(workflow: Workflow) -> TokenStream {
         .map(|ident| quote!(<#ident as ::anio::__private::TaskType>::NODE))
         .collect();
     let checks = has_tasks_from_elsewhere(tasks).then(|| {
-        let places = tasks.iter().map(|task| task.name_span);
-        let checks = expand_checks(places, &quote!(::anio::__private::check_rest));
+        let each = tasks.iter().enumerate().map(|(i, task)| {
+            let conditions = check_conditions(tasks, i);
+            let check =
+                quote_spanned!(task.name_span=> const _: () = ::anio::__private::check_task(ALL, #i););
+            quote!(#check #conditions)
+        });
+        let checks = expand_checks(each, &quote!(::anio::__private::check_rest));
         quote! {
             const _: () = {
                 const TASKS: &[&::anio::__private::Node] = &[#(#nodes),*];
@@ -47,6 +52,22 @@ pub(crate) fn workflow(workflow: Workflow) -> TokenStream {
         #checks
     };
     module(workflow, &expanded, function)
+}
+
+/// A constant for each task that a condition asks about and that this module does not show to come before,
+/// at its place.
+fn check_conditions(tasks: &[Task], i: usize) -> TokenStream {
+    let (paths, names): (Vec<_>, Vec<_>) =
+        tasks[i].asked.iter().partition(|asked| matches!(asked.target, Target::Path(_)));
+    let asked = paths.into_iter().chain(names).enumerate();
+    asked
+        .filter(|(_, asked)| !is_before(tasks, asked, i))
+        .map(|(j, asked)| {
+            let place = asked.target.to_token_stream().into_iter().last().map(|token| token.span());
+            let place = place.unwrap_or_else(proc_macro2::Span::call_site);
+            quote_spanned!(place=> const _: () = ::anio::__private::check_asked(ALL, #i, #j);)
+        })
+        .collect()
 }
 
 /// What stands in for a module that has errors, so that what names it has none.

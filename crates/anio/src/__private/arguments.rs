@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use anio_core::context::Writes;
 use anio_core::error::OutputError;
-use anio_core::task::{Task, TaskCall};
-use anio_core::{Output, TaskError, TaskReturn};
+use anio_core::task::{Settled as Became, Task, TaskCall};
+use anio_core::{Output, TaskError, TaskFailure, TaskReturn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::extract::Settled;
 use crate::task_type::{Tag, TaskType};
 
 struct Body<F>(F);
@@ -74,6 +75,58 @@ pub fn shared<D: TaskType>(call: &TaskCall, position: usize) -> Result<Arc<D::Ou
 /// [`TaskError::Data`] when it does not read.
 pub fn copied<D: TaskType>(call: &TaskCall, position: usize) -> Result<D::Output, TaskError> {
     call.argument_with(position, |value, _| D::copy(value))
+}
+
+/// What became of a dependency, its output copied.
+///
+/// # Errors
+/// [`TaskError::Data`] when it does not read.
+pub fn settled_copied<D: TaskType>(
+    call: &TaskCall,
+    position: usize,
+) -> Result<Settled<D::Output>, TaskError> {
+    settled(call, position, copied::<D>)
+}
+
+/// What became of a dependency, its output shared.
+///
+/// # Errors
+/// [`TaskError::Data`] when it does not read.
+pub fn settled_read<D: TaskType>(
+    call: &TaskCall,
+    position: usize,
+) -> Result<Settled<Arc<D::Output>>, TaskError> {
+    settled(call, position, shared::<D>)
+}
+
+fn settled<T>(
+    call: &TaskCall,
+    position: usize,
+    read: impl FnOnce(&TaskCall, usize) -> Result<T, TaskError>,
+) -> Result<Settled<T>, TaskError> {
+    Ok(match call.settled_at(position)? {
+        Became::Succeeded(_) => Settled::Succeeded(read(call, position)?),
+        Became::Failed(failure, attempts) => Settled::Failed(TaskFailure::clone(failure), *attempts),
+        Became::Skipped(reason) => Settled::Skipped(reason.clone()),
+    })
+}
+
+/// The same with a reference to the output.
+pub fn settled_shared<T>(settled: &Settled<Arc<T>>) -> Settled<&T> {
+    match settled {
+        Settled::Succeeded(output) => Settled::Succeeded(output),
+        Settled::Failed(failure, attempts) => Settled::Failed(failure.clone(), *attempts),
+        Settled::Skipped(reason) => Settled::Skipped(reason.clone()),
+    }
+}
+
+/// The same with the output as a parameter's type.
+pub fn settled_map<T, U>(settled: Settled<T>, typed: impl FnOnce(Held<T>) -> U) -> Settled<U> {
+    match settled {
+        Settled::Succeeded(value) => Settled::Succeeded(typed(Held { value })),
+        Settled::Failed(failure, attempts) => Settled::Failed(failure, attempts),
+        Settled::Skipped(reason) => Settled::Skipped(reason),
+    }
 }
 
 /// A list that a task can be mapped over.

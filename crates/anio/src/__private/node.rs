@@ -43,10 +43,29 @@ pub struct Node {
     pub path: &'static str,
     /// The task as it is put into a workflow.
     pub definition: fn() -> TaskDefinition,
-    /// The tasks that it depends on by path.
+    /// The tasks that it depends on.
+    pub depends: Refers,
+    /// The tasks that its condition asks about.
+    pub asks: Refers,
+}
+
+/// Other tasks that a task refers to, numbered: first those by path, then those by name.
+#[derive(Debug)]
+pub struct Refers {
+    /// Those by path.
     pub tasks: &'static [&'static Node],
-    /// The names of the tasks that it depends on by name.
+    /// Those by name.
     pub names: &'static [Name],
+}
+
+impl Refers {
+    const fn len(&self) -> usize {
+        self.tasks.len() + self.names.len()
+    }
+
+    const fn name(&self, i: usize) -> &'static Name {
+        if i < self.tasks.len() { &self.tasks[i].name } else { &self.names[i - self.tasks.len()] }
+    }
 }
 
 /// The definitions of these tasks and of all that they depend on by path, each once, those of the list first.
@@ -57,7 +76,7 @@ pub(super) fn definitions(tasks: &[&'static Node]) -> Vec<TaskDefinition> {
     while let Some(node) = open.pop_front() {
         if seen.insert((node.name.text, node.path)) {
             definitions.push((node.definition)());
-            open.extend(node.tasks);
+            open.extend(node.depends.tasks);
         }
     }
     definitions
@@ -120,13 +139,9 @@ impl Closure {
         self.slots[slot] = self.n_nodes as u16;
     }
 
-    /// The position of the dependency number `i` of a node: first those by path, then those by name.
-    const fn dependency(&self, node: &Node, i: usize) -> Option<usize> {
-        if i < node.tasks.len() {
-            self.position_of(node.tasks[i])
-        } else {
-            self.position(&node.names[i - node.tasks.len()])
-        }
+    /// The position of the task number `i` of these.
+    const fn referred(&self, tasks: &Refers, i: usize) -> Option<usize> {
+        if i < tasks.tasks.len() { self.position_of(tasks.tasks[i]) } else { self.position(tasks.name(i)) }
     }
 }
 
@@ -139,7 +154,7 @@ pub const fn closure(tasks: &[&'static Node]) -> Closure {
     }
     let mut i = 0;
     while i < all.n_nodes {
-        let dependencies = all.get(i).tasks;
+        let dependencies = all.get(i).depends.tasks;
         let mut j = 0;
         while j < dependencies.len() && all.n_nodes < CLOSURE_MAX {
             if all.position_of(dependencies[j]).is_none() {
@@ -178,11 +193,10 @@ pub const fn check_task(all: &Closure, i: usize) {
             .push("; give one of them another by `#[task(name = \"..\")]`")
             .fail();
     }
-    let n_dependencies = node.tasks.len() + node.names.len();
     let mut j = 0;
-    while j < n_dependencies {
-        let name = if j < node.tasks.len() { &node.tasks[j].name } else { &node.names[j - node.tasks.len()] };
-        let Some(dependency) = all.dependency(node, j) else {
+    while j < node.depends.len() {
+        let name = node.depends.name(j);
+        let Some(dependency) = all.referred(&node.depends, j) else {
             let text = Text::new("task `")
                 .push(node.name.text)
                 .push("` depends on `")
@@ -195,7 +209,7 @@ pub const fn check_task(all: &Closure, i: usize) {
         };
         let mut k = 0;
         while k < j {
-            if matches!(all.dependency(node, k), Some(other) if other == dependency) {
+            if matches!(all.referred(&node.depends, k), Some(other) if other == dependency) {
                 Text::new("task `")
                     .push(node.name.text)
                     .push("` depends on `")
@@ -209,7 +223,83 @@ pub const fn check_task(all: &Closure, i: usize) {
     }
 }
 
-/// Checks what [`check_task`] does for the tasks behind the first `n_checked`, and that no tasks wait
+/// Checks the task at this position and all that its condition asks about.
+///
+/// # Panics
+/// With what is wrong.
+#[track_caller]
+pub const fn check_all_of(all: &Closure, i: usize) {
+    check_task(all, i);
+    if i >= all.n_nodes {
+        return;
+    }
+    let mut j = 0;
+    while j < all.get(i).asks.len() {
+        check_asked(all, i, j);
+        j += 1;
+    }
+}
+
+/// Checks that the task which the condition of another asks about, as its number `j`, comes before it.
+///
+/// # Panics
+/// With what is wrong.
+#[track_caller]
+pub const fn check_asked(all: &Closure, i: usize, j: usize) {
+    if i >= all.n_nodes || all.n_nodes == CLOSURE_MAX {
+        return;
+    }
+    let node = all.get(i);
+    let name = node.asks.name(j).text;
+    let text = Text::new("the condition of task `").push(node.name.text).push("` asks about `").push(name);
+    let by_path = j < node.asks.tasks.len();
+    match all.referred(&node.asks, j) {
+        Some(asked) if is_before(all, asked, i) => {}
+        None if !by_path => {
+            let text = text.push("`, which is not in this workflow");
+            match nearest(all, name) {
+                Some(nearest) => text.push("; did you mean `").push(nearest).push("`?").fail(),
+                None => text.push("; correct the name").fail(),
+            }
+        }
+        Some(_) | None => {
+            let text = text.push("`, which does not come before it; add ");
+            if by_path {
+                text.push("`after(").push(name).push(")`").fail();
+            }
+            text.push("it to `dependencies`").fail();
+        }
+    }
+}
+
+/// Whether a task comes before another; near ones are found first, since most conditions ask about those.
+#[expect(clippy::large_stack_arrays, reason = "it is evaluated by the compiler")]
+const fn is_before(all: &Closure, ancestor: usize, i: usize) -> bool {
+    let (mut seen, mut open) = ([false; CLOSURE_MAX], [0; CLOSURE_MAX]);
+    let (mut n_open, mut next) = (1, 0);
+    open[0] = i;
+    while next < n_open {
+        let depends = &all.get(open[next]).depends;
+        next += 1;
+        let mut j = 0;
+        while j < depends.len() {
+            if let Some(before) = all.referred(depends, j) {
+                if before == ancestor {
+                    return true;
+                }
+                if !seen[before] {
+                    seen[before] = true;
+                    open[n_open] = before;
+                    n_open += 1;
+                }
+            }
+            j += 1;
+        }
+    }
+    false
+}
+
+/// Checks what [`check_all_of`] does for the tasks behind the first `n_checked`, and that no tasks wait
 /// for one another.
 ///
 /// # Panics
@@ -219,7 +309,7 @@ pub const fn check_task(all: &Closure, i: usize) {
 pub const fn check_rest(all: &Closure, n_checked: usize) {
     let mut i = n_checked;
     while i < all.n_nodes {
-        check_task(all, i);
+        check_all_of(all, i);
         i += 1;
     }
     let mut walk = Walk { state: [State::New; CLOSURE_MAX], path: [0; CLOSURE_MAX], n_path: 0 };
@@ -271,8 +361,8 @@ impl Walk {
         self.n_path += 1;
         let node = all.get(i);
         let mut j = 0;
-        while j < node.tasks.len() + node.names.len() {
-            if let Some(dependency) = all.dependency(node, j)
+        while j < node.depends.len() {
+            if let Some(dependency) = all.referred(&node.depends, j)
                 && let Some(start) = self.cycle_from(all, dependency)
             {
                 return Some(start);

@@ -4,12 +4,12 @@ use anio::prelude::*;
 mod flow {
     use super::*;
 
-    #[task(retries = 3, timout = "30s", when = succeeded(load), on_failure = notify)]
+    #[task(retries = 3, timout = "30s", when = always, on_failure = notify)]
     pub fn load() -> Result<u32> {
         Ok(1)
     }
 
-    #[task(priority = 1, priority = 2, trigger_rules = always)]
+    #[task(priority = 1, priority = 2, on_success = notify, retry_condition = always)]
     pub fn report() -> Result<u32> {
         Ok(1)
     }
