@@ -17,6 +17,9 @@ pub(crate) const NOTE_AFTER: Duration = Duration::from_millis(10);
 /// How long a shutdown waits, after it has called off what still runs, for plain functions to see it.
 pub(crate) const ABANDON_AFTER: Duration = Duration::from_millis(250);
 
+/// How long a claim that failed is left alone.
+pub(crate) const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// How often a worker renews its lease at the least.
 pub(crate) const RENEW_EVERY_MAX: Duration = Duration::from_secs(2);
 

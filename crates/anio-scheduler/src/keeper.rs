@@ -15,7 +15,7 @@ use anio_store::record::{Claim, ClaimedRun, NewWorker, WorkerId};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use crate::config::Config;
+use crate::config::{CLAIM_AGAIN_AFTER, Config};
 use crate::scheduler::Message;
 
 /// What the scheduler asks of its keeper.
@@ -96,7 +96,15 @@ async fn keep(
                 return;
             }
             // The lease stands until it runs out; the next tick tries again.
-            Err(error) => tracing::warn!(worker = %worker.id, %error, "the lease could not be renewed"),
+            Err(error) if asked.is_none() => {
+                tracing::warn!(worker = %worker.id, %error, "the lease could not be renewed");
+            }
+            // What was asked for is answered in any case, or the scheduler would never ask again.
+            Err(error) => {
+                tracing::warn!(worker = %worker.id, %error, "queued runs could not be claimed");
+                tokio::time::sleep(CLAIM_AGAIN_AFTER).await;
+                tell(&inbox, Message::Claimed { worker: worker.id, runs: Vec::new(), has_more: true }).await;
+            }
         }
     }
 }

@@ -290,7 +290,6 @@ impl Worker {
                 submitted.live.push(LiveRun::new(state, workflow.clone(), token));
             }
         }
-        self.has_queued |= submitted.live.len() < submitted.ids.len();
         self.n_submitting += submitted.live.len();
         self.pending.submitted.push(submitted);
     }
@@ -358,6 +357,8 @@ impl Worker {
                     self.apply(run, now, Event::Committed { n });
                 }
                 for Submitted { ids, live, reply } in in_flight.submitted {
+                    // Only now are those that did not fit to be found in the queue.
+                    self.has_queued |= live.len() < ids.len();
                     drop(reply.send(Ok(ids)));
                     self.n_submitting -= live.len();
                     for live in live {
