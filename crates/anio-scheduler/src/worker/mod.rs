@@ -5,21 +5,25 @@
 //! is the one place where its effects meet the world. At most one batch is being committed at a time; what
 //! the runs ask to persist meanwhile gathers for the next.
 
+mod stop;
+mod submit;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anio_core::run::{Effect, Event, RunState, TaskRunKey, TaskRunStatus};
+use anio_core::run::{Effect, Event, TaskRunKey};
 use anio_core::task::{TaskCall, TaskHandle};
-use anio_core::{Fingerprint, Lane as LaneKind, Output, RunId, Timestamp, Workflow, WorkflowName};
+use anio_core::{Fingerprint, Lane as LaneKind, RunId, Timestamp, Workflow, WorkflowName};
 use anio_store::Store;
 use anio_store::error::StoreError;
-use anio_store::record::{ClaimedRun, EndRecord, NewRun, ParkRecord, RunStatus};
+use anio_store::record::{ClaimedRun, EndRecord, ParkRecord, RunStatus};
 use futures::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ABANDON_AFTER, Config, INBOX_MESSAGES_MAX};
+use self::stop::{StopPhase, Stopping};
+use crate::config::{Config, INBOX_MESSAGES_MAX};
 use crate::error::Error;
 use crate::executor::{Attempt, BodyOutcome, Executor, Returned, Slot, Ticket, Token};
 use crate::keeper::{Keeper, Room};
@@ -31,23 +35,6 @@ use crate::scheduler::{Finished, Message, register};
 use crate::timer::Timers;
 
 type Commit = (BoxFuture<'static, Result<(), StoreError>>, InFlight);
-
-struct Stopping {
-    phase: StopPhase,
-    /// When the next phase begins.
-    deadline: tokio::time::Instant,
-    replies: Vec<oneshot::Sender<()>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum StopPhase {
-    /// Bodies that run may end.
-    Draining,
-    /// Bodies that still run are dropped; plain functions are told to give up.
-    CalledOff,
-    /// Plain functions that did not give up are left behind.
-    Abandoned,
-}
 
 /// The loop that owns all runs of this worker.
 pub(crate) struct Worker {
@@ -219,13 +206,7 @@ impl Worker {
                 });
                 drop(reply.send(found));
             }
-            Message::Shutdown { grace, reply } => {
-                let deadline = tokio::time::Instant::now() + grace;
-                let new = || Stopping { phase: StopPhase::Draining, deadline, replies: Vec::new() };
-                let stopping = self.stopping.get_or_insert_with(new);
-                stopping.deadline = stopping.deadline.min(deadline);
-                stopping.replies.push(reply);
-            }
+            Message::Shutdown { grace, reply } => self.shut_down(grace, reply),
             Message::Workflows { reply } => drop(reply.send(self.workflows.keys().cloned().collect())),
             Message::Queued => self.has_queued = true,
             Message::Claimed { worker, runs, has_more } => {
@@ -243,72 +224,6 @@ impl Worker {
                 }
             }
         }
-    }
-
-    fn submit(
-        &mut self,
-        workflow: &Workflow,
-        inputs: Vec<Output>,
-        priority: i32,
-        reply: oneshot::Sender<Result<Vec<RunId>, Error>>,
-    ) {
-        let checked = match &self.stopping {
-            Some(_) => Err(Error::Stopped { reason: None }),
-            None => register(&mut self.workflows, workflow.clone())
-                .and_then(|()| inputs.iter().try_for_each(|input| self.check_input(workflow, input))),
-        };
-        if let Err(error) = checked {
-            drop(reply.send(Err(error)));
-            return;
-        }
-        if inputs.is_empty() {
-            drop(reply.send(Ok(Vec::new())));
-            return;
-        }
-        let (plan, batch) = (workflow.plan(), &mut self.pending.batch);
-        if self.stored_plans.insert(plan.fingerprint()) {
-            batch.plans.push((plan.fingerprint(), plan.record().clone()));
-        }
-        let n_room = self.config.live_runs_max.saturating_sub(self.runs.len() + self.n_submitting);
-        let mut submitted = Submitted { ids: Vec::with_capacity(inputs.len()), live: Vec::new(), reply };
-        for input in inputs {
-            let id = RunId::from_uuid(uuid::Uuid::now_v7());
-            let claim = submitted.live.len() < n_room;
-            batch.runs.push(NewRun {
-                id,
-                workflow: workflow.name().clone(),
-                plan: plan.fingerprint(),
-                input: input.clone(),
-                priority,
-                submitted_at: self.config.clock.now(),
-                claim,
-            });
-            submitted.ids.push(id);
-            if claim {
-                let state = RunState::new(id, Arc::clone(plan), input, self.config.poison_deaths);
-                let token = self.cancellation.child_token();
-                submitted.live.push(LiveRun::new(state, workflow.clone(), token));
-            }
-        }
-        self.n_submitting += submitted.live.len();
-        self.pending.submitted.push(submitted);
-    }
-
-    fn check_input(&self, workflow: &Workflow, input: &Output) -> Result<(), Error> {
-        let invalid = |problem| Error::InvalidInput { workflow: workflow.name().to_string(), problem };
-        let (size, max) = (input.n_bytes(), self.config.value_bytes_max);
-        if size > max {
-            return Err(invalid(format!(
-                "the input has {size} bytes of JSON, over the limit of {max} (`value_bytes_max`)"
-            )));
-        }
-        for task in workflow.plan().tasks() {
-            if let Some(check) = task.definition.check_input {
-                check(input)
-                    .map_err(|error| invalid(format!("task {:?} wants another input: {error}", task.name)))?;
-            }
-        }
-        Ok(())
     }
 
     fn take_up(&mut self, claimed: &ClaimedRun) {
@@ -387,37 +302,7 @@ impl Worker {
         while let Some((run, key)) = self.timers.pop_due(now) {
             self.apply(run, now, Event::Due { key });
         }
-        let Some(stopping) = &mut self.stopping else { return };
-        if stopping.deadline > tokio::time::Instant::now() {
-            return;
-        }
-        match stopping.phase {
-            StopPhase::Draining => {
-                stopping.phase = StopPhase::CalledOff;
-                stopping.deadline += ABANDON_AFTER;
-                self.cancellation.cancel();
-            }
-            StopPhase::CalledOff => {
-                stopping.phase = StopPhase::Abandoned;
-                self.abandon(now);
-            }
-            StopPhase::Abandoned => {}
-        }
-    }
-
-    /// Records of all attempts that still run that they were cut short.
-    fn abandon(&mut self, now: Timestamp) {
-        let mut running = Vec::new();
-        for (run, live) in &self.runs {
-            let plan = live.workflow.plan();
-            for view in live.state.task_runs().filter(|view| view.status == TaskRunStatus::Running) {
-                let task = plan.position(view.task.as_str()).expect("a task run is of a task of the plan");
-                running.push((*run, TaskRunKey { task, map_index: view.map_index }, view.attempts));
-            }
-        }
-        for (run, key, attempt) in running {
-            self.apply(run, now, Event::Interrupted { key, attempt });
-        }
+        self.stop_further(now);
     }
 
     /// Another worker has taken over: nothing that is held here counts any more.
@@ -664,25 +549,6 @@ impl Worker {
             self.is_claiming = self.keeper.requests.try_send(Room { n_runs }).is_ok();
             self.has_queued = !self.is_claiming; // What is queued from here on may miss this claim.
         }
-    }
-
-    // ------ the end ------
-
-    /// Whether a shutdown has nothing more to wait for.
-    fn is_drained(&self) -> bool {
-        let Some(stopping) = &self.stopping else { return false };
-        (stopping.phase == StopPhase::Abandoned || self.plain.n_used + self.cpu.n_used == 0)
-            && self.commit.is_none()
-            && self.pending.batch.is_empty()
-    }
-
-    async fn end(&mut self) -> Option<String> {
-        if let Err(error) = self.store.release(self.keeper.worker).await {
-            tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
-        }
-        let stopping = self.stopping.take()?;
-        stopping.replies.into_iter().for_each(|reply| reply.send(()).unwrap_or(()));
-        None
     }
 }
 

@@ -1,0 +1,83 @@
+//! How runs come in: checked, written with whatever else is gathered, begun when they are durable.
+
+use std::sync::Arc;
+
+use anio_core::run::RunState;
+use anio_core::{Output, RunId, Workflow};
+use anio_store::record::NewRun;
+use tokio::sync::oneshot;
+
+use super::Worker;
+use crate::error::Error;
+use crate::live_run::LiveRun;
+use crate::pending::Submitted;
+use crate::scheduler::register;
+
+impl Worker {
+    /// Puts new runs into the batch that is being gathered; they begin when it is durable.
+    pub(super) fn submit(
+        &mut self,
+        workflow: &Workflow,
+        inputs: Vec<Output>,
+        priority: i32,
+        reply: oneshot::Sender<Result<Vec<RunId>, Error>>,
+    ) {
+        let checked = match &self.stopping {
+            Some(_) => Err(Error::Stopped { reason: None }),
+            None => register(&mut self.workflows, workflow.clone())
+                .and_then(|()| inputs.iter().try_for_each(|input| self.check_input(workflow, input))),
+        };
+        if let Err(error) = checked {
+            drop(reply.send(Err(error)));
+            return;
+        }
+        if inputs.is_empty() {
+            drop(reply.send(Ok(Vec::new())));
+            return;
+        }
+        let (plan, batch) = (workflow.plan(), &mut self.pending.batch);
+        if self.stored_plans.insert(plan.fingerprint()) {
+            batch.plans.push((plan.fingerprint(), plan.record().clone()));
+        }
+        let n_room = self.config.live_runs_max.saturating_sub(self.runs.len() + self.n_submitting);
+        let mut submitted = Submitted { ids: Vec::with_capacity(inputs.len()), live: Vec::new(), reply };
+        for input in inputs {
+            let id = RunId::from_uuid(uuid::Uuid::now_v7());
+            let claim = submitted.live.len() < n_room;
+            batch.runs.push(NewRun {
+                id,
+                workflow: workflow.name().clone(),
+                plan: plan.fingerprint(),
+                input: input.clone(),
+                priority,
+                submitted_at: self.config.clock.now(),
+                claim,
+            });
+            submitted.ids.push(id);
+            if claim {
+                let state = RunState::new(id, Arc::clone(plan), input, self.config.poison_deaths);
+                let token = self.cancellation.child_token();
+                submitted.live.push(LiveRun::new(state, workflow.clone(), token));
+            }
+        }
+        self.n_submitting += submitted.live.len();
+        self.pending.submitted.push(submitted);
+    }
+
+    fn check_input(&self, workflow: &Workflow, input: &Output) -> Result<(), Error> {
+        let invalid = |problem| Error::InvalidInput { workflow: workflow.name().to_string(), problem };
+        let (size, max) = (input.n_bytes(), self.config.value_bytes_max);
+        if size > max {
+            return Err(invalid(format!(
+                "the input has {size} bytes of JSON, over the limit of {max} (`value_bytes_max`)"
+            )));
+        }
+        for task in workflow.plan().tasks() {
+            if let Some(check) = task.definition.check_input {
+                check(input)
+                    .map_err(|error| invalid(format!("task {:?} wants another input: {error}", task.name)))?;
+            }
+        }
+        Ok(())
+    }
+}
