@@ -162,9 +162,15 @@ mod unhandled {
         Err(broken("refused"))
     }
 
-    // To know of a failure is not to take it over: this one is told nothing, it decides by it.
+    // It is told of the failure, and is skipped for it: who does not succeed has handled nothing.
     #[task(after(charge), when = succeeded(charge))]
     pub fn ship() -> Result<()> {
+        Ok(())
+    }
+
+    // It runs, and has not asked.
+    #[task(after(charge), when = always)]
+    pub fn clean_up() -> Result<()> {
         Ok(())
     }
 }
@@ -193,6 +199,8 @@ fn a_handled_failure_leaves_the_run_succeeded_and_an_unhandled_one_does_not() {
         assert_eq!(outcome.status(), RunStatus::Failed);
         assert_eq!(outcome.error().unwrap().task, *"charge");
         assert!(outcome.handled_failures().is_empty());
+        assert_eq!(status(&outcome, "ship"), TaskRunStatus::Skipped);
+        assert_eq!(status(&outcome, "clean_up"), TaskRunStatus::Succeeded);
         engine.shutdown().await.unwrap();
     });
 }
@@ -245,6 +253,34 @@ fn a_fallback_gets_the_input_and_the_keys_that_settled_ancestors_wrote() {
             ["3", "true", "written"]
         );
         assert!(!outcome.context().contains_key("half_done"), "a failed attempt has written nothing");
+        engine.shutdown().await.unwrap();
+    });
+}
+
+#[workflow]
+mod by_input {
+    use super::*;
+
+    #[task(when = all(value("kind", equals, "large"), value("n", less_than, 2.5)))]
+    pub async fn first() -> Result<u32> {
+        Ok(1)
+    }
+
+    #[task]
+    pub async fn second(first: u32) -> Result<u32> {
+        Ok(first + 1)
+    }
+}
+
+#[test]
+fn the_first_task_can_be_conditional_on_the_input() {
+    on_every_store(async |url| {
+        let engine = Engine::open(url).await.unwrap();
+        let outcome = engine.run(by_input::workflow(), json!({"kind": "large", "n": 2})).await.unwrap();
+        assert_eq!(outcome.output::<by_input::second>().unwrap(), 2);
+        let outcome = engine.run(by_input::workflow(), json!({"kind": "large", "n": 3})).await.unwrap();
+        assert_eq!(outcome.status(), RunStatus::Succeeded);
+        assert!(outcome.tasks().iter().all(|task| task.status == TaskRunStatus::Skipped));
         engine.shutdown().await.unwrap();
     });
 }
