@@ -11,6 +11,7 @@ use petgraph::visit::EdgeRef;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::condition::Condition;
 use crate::name::{TaskName, WorkflowName};
 use crate::task::{Edge, ListLen, TaskDefinition};
 
@@ -24,6 +25,8 @@ pub struct Plan {
     starts: Vec<u32>,
     dependants: Vec<u32>,
     topological: Vec<u32>,
+    /// For each task whose failure others are told of: those others.
+    handlers: HashMap<u32, Vec<u32>>,
     fingerprint: Fingerprint,
     record: PlanRecord,
 }
@@ -68,7 +71,7 @@ impl Plan {
         }
         starts.push(dependants.len() as u32);
         let record = PlanRecord::of(&workflow, graph);
-        let tasks = names
+        let tasks: Vec<PlanTask> = names
             .into_iter()
             .zip(graph.node_weights())
             .map(|(name, definition)| PlanTask {
@@ -85,6 +88,7 @@ impl Plan {
             .collect();
         Self {
             workflow,
+            handlers: handlers(&tasks, &by_name),
             tasks,
             by_name,
             starts,
@@ -136,22 +140,8 @@ impl Plan {
 
     /// The tasks that are told of a failure of this one: by a `settled` edge, or by a condition that names
     /// it. If one of them succeeds, the failure is handled.
-    pub fn handlers(&self, task: u32) -> impl Iterator<Item = u32> {
-        let name = self.tasks[task as usize].name.as_str();
-        let takes = move |handler: &PlanTask| {
-            let by_edge =
-                handler.dependencies.iter().any(|(d, edge)| *d == task && matches!(edge, Edge::Settled));
-            by_edge
-                || handler
-                    .definition
-                    .condition
-                    .as_ref()
-                    .is_some_and(|condition| condition.tasks().contains(&name))
-        };
-        (0..)
-            .zip(&self.tasks)
-            .filter(move |(_, handler)| handler.decides && takes(handler))
-            .map(|(task, _)| task)
+    pub fn handlers(&self, task: u32) -> &[u32] {
+        self.handlers.get(&task).map_or(&[], Vec::as_slice)
     }
 
     /// Whether `ancestor` comes before `task` on some path. A walk over the ancestors of `task`; asked
@@ -204,6 +194,23 @@ fn topological(graph: &DiGraph<TaskDefinition, Edge>) -> Vec<u32> {
     }
     assert!(order.len() == missing.len(), "a built workflow has no cycle");
     order
+}
+
+/// Who is told of which task's failure.
+fn handlers(tasks: &[PlanTask], by_name: &HashMap<TaskName, u32>) -> HashMap<u32, Vec<u32>> {
+    let mut handlers: HashMap<u32, Vec<u32>> = HashMap::new();
+    for (handler, task) in (0..).zip(tasks) {
+        let by_edge = task.dependencies.iter().filter(|(_, edge)| matches!(edge, Edge::Settled));
+        let named = task.definition.condition.iter().flat_map(Condition::tasks);
+        let mut told: Vec<u32> = by_edge.map(|(task, _)| *task).collect();
+        told.extend(named.filter_map(|name| by_name.get(name).copied())); // `build` refuses unknown names.
+        told.sort_unstable();
+        told.dedup();
+        for task in told {
+            handlers.entry(task).or_default().push(handler);
+        }
+    }
+    handlers
 }
 
 /// A hash of all that a run relies on: task names, edges, types of outputs. (XXH3, 128 bits.)
@@ -282,8 +289,8 @@ impl PlanRecord {
 
     /// Why a run that began under `self` cannot go on under `new`; `None` when it can.
     ///
-    /// It can when every task that has `begun` (has a fact) is still there, waits for the same tasks and
-    /// returns the same type: tasks that are only added, or changed before they began, do no harm.
+    /// It can when every task that has `begun` (has a fact) is still there, waits for the same tasks under the
+    /// same condition and returns the same type: tasks that are only added, or changed before they began, do no harm.
     pub fn difference(&self, new: &Self, begun: impl Fn(&str) -> bool) -> Option<String> {
         let task_of = |name: &str| new.tasks.binary_search_by(|task| task.name.as_str().cmp(name)).ok();
         self.tasks.iter().filter(|old| begun(&old.name)).find_map(|old| {
@@ -304,6 +311,14 @@ impl PlanRecord {
                     old.name
                 ));
             }
+            if new.when != old.when {
+                let text = |when: &Option<String>| when.clone().unwrap_or_else(|| "no condition".to_owned());
+                let (was, is) = (text(&old.when), text(&new.when));
+                return Some(format!(
+                    "task {:?} has been decided in this run under {was} and is now under {is}",
+                    old.name
+                ));
+            }
             (new.output != old.output).then(|| {
                 format!(
                     "task {:?} has begun in this run returning {} and now returns {}",
@@ -316,7 +331,7 @@ impl PlanRecord {
 
 #[cfg(test)]
 mod tests {
-    use crate::{TaskError, TaskOptions, Workflow};
+    use crate::{Condition, TaskError, TaskOptions, Workflow, WorkflowBuilder};
 
     fn workflow(edges: &[(&str, &[&str])]) -> Workflow {
         let mut builder = Workflow::builder("w");
@@ -352,6 +367,23 @@ mod tests {
         assert_eq!(one, workflow(&[("b", &["a"]), ("a", &[])]).plan().fingerprint());
         assert_ne!(one, workflow(&[("a", &[]), ("b", &[])]).plan().fingerprint());
         assert_eq!(one.to_string().parse::<super::Fingerprint>().unwrap(), one);
+    }
+
+    #[test]
+    fn a_changed_condition_is_told_where_it_has_been_decided() {
+        let with = |condition: Option<Condition>| {
+            let task = |builder: WorkflowBuilder, name: &str| {
+                builder.task(name, TaskOptions::new(), |_| async { Ok::<_, TaskError>(()) })
+            };
+            let builder = task(task(Workflow::builder("w"), "a"), "b").after("a");
+            condition.into_iter().fold(builder, WorkflowBuilder::when).build().unwrap()
+        };
+        let (old, new) = (with(Some(Condition::failed("a"))), with(None));
+        let difference = |begun: &[&str]| {
+            old.plan().record().difference(new.plan().record(), |task| begun.contains(&task))
+        };
+        assert_eq!(difference(&["a"]), None);
+        assert!(difference(&["a", "b"]).unwrap().contains("under failed(a) and is now under no condition"));
     }
 
     #[test]

@@ -447,7 +447,7 @@ impl RunState {
     }
 
     fn is_handled(&self, task: u32) -> bool {
-        self.plan.handlers(task).any(|handler| self.nodes[handler as usize].stage.has_succeeded())
+        self.plan.handlers(task).iter().any(|&handler| self.nodes[handler as usize].stage.has_succeeded())
     }
 
     /// How many facts the run asked to persist since it was taken up.

@@ -32,15 +32,15 @@ impl RunState {
     pub(super) fn decided(&mut self, key: TaskRunKey) {
         let node = &mut self.nodes[key.task as usize];
         let run_failed = node.stage.run(key.map_index).is_some_and(|run| matches!(run.state, State::Failed));
-        let failed = match &mut node.stage {
+        let (failed, is_first) = match &mut node.stage {
             Stage::Map(map) => {
                 map.n_undecided -= 1;
                 map.n_failed += u32::from(run_failed);
-                if map.n_undecided > 0 { None } else { Some(map.n_failed > 0) }
+                (if map.n_undecided > 0 { None } else { Some(map.n_failed > 0) }, map.n_failed == 1)
             }
-            _ => Some(run_failed),
+            _ => (Some(run_failed), true),
         };
-        if run_failed && self.failures.iter().all(|(task, _)| *task != key.task) {
+        if run_failed && is_first {
             self.failures.extend(self.failure_of(key).map(|failure| (key.task, failure)));
         }
         if let Some(failed) = failed {
