@@ -89,6 +89,10 @@ const CLOSURE_MAX: usize = 4096;
 /// The slots of the hash table; with twice as many as tasks, a name is found in a few steps.
 const SLOTS: usize = 2 * CLOSURE_MAX;
 
+/// The most dependencies that are followed to see what comes before what; beyond, too, it is seen when the
+/// workflow is built.
+const EDGES_MAX: usize = 4 * CLOSURE_MAX;
+
 /// Tasks and all that they depend on by path.
 #[derive(Debug)]
 pub struct Closure {
@@ -96,6 +100,11 @@ pub struct Closure {
     n_nodes: usize,
     /// A hash table with linear probing: positions in `nodes`, plus one; 0 is an empty slot.
     slots: [u16; SLOTS],
+    /// The positions of what each task depends on, looked up once: for every condition the graph is walked
+    /// anew. What is not in the workflow is left out.
+    edges: [u16; EDGES_MAX],
+    /// Where the edges of each task end, and those of the next begin.
+    ends: [usize; CLOSURE_MAX],
 }
 
 impl Closure {
@@ -139,6 +148,27 @@ impl Closure {
         self.slots[slot] = self.n_nodes as u16;
     }
 
+    const fn n_edges(&self) -> usize {
+        if self.n_nodes == 0 { 0 } else { self.ends[self.n_nodes - 1] }
+    }
+
+    const fn find_edges(&mut self) {
+        let (mut i, mut n_edges) = (0, 0);
+        while i < self.n_nodes {
+            let depends = &self.get(i).depends;
+            let mut j = 0;
+            while j < depends.len() && n_edges < EDGES_MAX {
+                if let Some(dependency) = self.referred(depends, j) {
+                    self.edges[n_edges] = dependency as u16;
+                    n_edges += 1;
+                }
+                j += 1;
+            }
+            self.ends[i] = n_edges;
+            i += 1;
+        }
+    }
+
     /// The position of the task number `i` of these.
     const fn referred(&self, tasks: &Refers, i: usize) -> Option<usize> {
         if i < tasks.tasks.len() { self.position_of(tasks.tasks[i]) } else { self.position(tasks.name(i)) }
@@ -148,7 +178,13 @@ impl Closure {
 /// These tasks, in this order, followed by all that they depend on by path.
 #[expect(clippy::large_stack_arrays, reason = "it is evaluated by the compiler")]
 pub const fn closure(tasks: &[&'static Node]) -> Closure {
-    let mut all = Closure { nodes: [None; CLOSURE_MAX], n_nodes: 0, slots: [0; SLOTS] };
+    let mut all = Closure {
+        nodes: [None; CLOSURE_MAX],
+        n_nodes: 0,
+        slots: [0; SLOTS],
+        edges: [0; EDGES_MAX],
+        ends: [0; CLOSURE_MAX],
+    };
     while all.n_nodes < tasks.len() && all.n_nodes < CLOSURE_MAX {
         all.push(tasks[all.n_nodes]);
     }
@@ -164,6 +200,7 @@ pub const fn closure(tasks: &[&'static Node]) -> Closure {
         }
         i += 1;
     }
+    all.find_edges();
     all
 }
 
@@ -246,7 +283,7 @@ pub const fn check_all_of(all: &Closure, i: usize) {
 /// With what is wrong.
 #[track_caller]
 pub const fn check_asked(all: &Closure, i: usize, j: usize) {
-    if i >= all.n_nodes || all.n_nodes == CLOSURE_MAX {
+    if i >= all.n_nodes || all.n_nodes == CLOSURE_MAX || all.n_edges() == EDGES_MAX {
         return;
     }
     let node = all.get(i);
@@ -279,21 +316,20 @@ const fn is_before(all: &Closure, ancestor: usize, i: usize) -> bool {
     let (mut n_open, mut next) = (1, 0);
     open[0] = i;
     while next < n_open {
-        let depends = &all.get(open[next]).depends;
+        let node = open[next];
         next += 1;
-        let mut j = 0;
-        while j < depends.len() {
-            if let Some(before) = all.referred(depends, j) {
-                if before == ancestor {
-                    return true;
-                }
-                if !seen[before] {
-                    seen[before] = true;
-                    open[n_open] = before;
-                    n_open += 1;
-                }
+        let mut edge = if node == 0 { 0 } else { all.ends[node - 1] };
+        while edge < all.ends[node] {
+            let before = all.edges[edge] as usize;
+            if before == ancestor {
+                return true;
             }
-            j += 1;
+            if !seen[before] {
+                seen[before] = true;
+                open[n_open] = before;
+                n_open += 1;
+            }
+            edge += 1;
         }
     }
     false
