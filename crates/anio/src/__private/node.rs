@@ -100,8 +100,8 @@ pub struct Closure {
     n_nodes: usize,
     /// A hash table with linear probing: positions in `nodes`, plus one; 0 is an empty slot.
     slots: [u16; SLOTS],
-    /// The positions of what each task depends on, looked up once: for every condition the graph is walked
-    /// anew. What is not in the workflow is left out.
+    /// The positions of what each task depends on, looked up once for all walks through the graph. What is
+    /// not in the workflow is left out.
     edges: [u16; EDGES_MAX],
     /// Where the edges of each task end, and those of the next begin.
     ends: [usize; CLOSURE_MAX],
@@ -348,7 +348,8 @@ pub const fn check_rest(all: &Closure, n_checked: usize) {
         check_all_of(all, i);
         i += 1;
     }
-    let mut walk = Walk { state: [State::New; CLOSURE_MAX], path: [0; CLOSURE_MAX], n_path: 0 };
+    let mut walk =
+        Walk { state: [State::New; CLOSURE_MAX], path: [0; CLOSURE_MAX], n_path: 0, next: [0; CLOSURE_MAX] };
     let mut i = 0;
     while i < all.n_nodes {
         if let Some(start) = walk.cycle_from(all, i) {
@@ -376,38 +377,46 @@ struct Walk {
     state: [State; CLOSURE_MAX],
     path: [usize; CLOSURE_MAX],
     n_path: usize,
+    /// The edge of each task that is followed next.
+    next: [usize; CLOSURE_MAX],
 }
 
 impl Walk {
-    /// Depth first; gives where on the path the cycle begins.
+    /// Depth first, in a loop, since the compiler bounds how deep calls may nest; gives where on the path the
+    /// cycle begins.
     const fn cycle_from(&mut self, all: &Closure, i: usize) -> Option<usize> {
-        match self.state[i] {
-            State::Done => return None,
-            State::Open => {
-                let mut start = 0;
-                while self.path[start] != i {
-                    start += 1;
-                }
-                return Some(start);
-            }
-            State::New => {}
+        if matches!(self.state[i], State::New) {
+            self.enter(all, i);
         }
+        while self.n_path > 0 {
+            let node = self.path[self.n_path - 1];
+            if self.next[node] == all.ends[node] {
+                self.state[node] = State::Done;
+                self.n_path -= 1;
+                continue;
+            }
+            let dependency = all.edges[self.next[node]] as usize;
+            self.next[node] += 1;
+            match self.state[dependency] {
+                State::Done => {}
+                State::New => self.enter(all, dependency),
+                State::Open => {
+                    let mut start = 0;
+                    while self.path[start] != dependency {
+                        start += 1;
+                    }
+                    return Some(start);
+                }
+            }
+        }
+        None
+    }
+
+    const fn enter(&mut self, all: &Closure, i: usize) {
         self.state[i] = State::Open;
         self.path[self.n_path] = i;
         self.n_path += 1;
-        let node = all.get(i);
-        let mut j = 0;
-        while j < node.depends.len() {
-            if let Some(dependency) = all.referred(&node.depends, j)
-                && let Some(start) = self.cycle_from(all, dependency)
-            {
-                return Some(start);
-            }
-            j += 1;
-        }
-        self.n_path -= 1;
-        self.state[i] = State::Done;
-        None
+        self.next[i] = if i == 0 { 0 } else { all.ends[i - 1] };
     }
 }
 
