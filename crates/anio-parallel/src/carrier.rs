@@ -15,7 +15,7 @@ use tracing::{Span, info_span};
 use crate::error::Error;
 use crate::panic;
 use crate::pool::Pool;
-use crate::scope::{Entered, Scope};
+use crate::scope::{Entered, Lent, Scope};
 
 /// Wraps a closure for plain rayon: wherever it is called, it finds the scope and the span of here.
 ///
@@ -91,7 +91,7 @@ impl Carrier {
 
     /// Polls the future in its scope and span; a panic becomes an error.
     pub fn run_async<F: Future>(&self, future: F) -> impl Future<Output = Result<F::Output, Error>> + use<F> {
-        Carried { future: Some(future), span: self.span.clone(), carrier: self.clone() }
+        self.carried(self.span.clone(), future)
     }
 
     /// The same in a span of an item's own.
@@ -102,7 +102,12 @@ impl Carrier {
         future: F,
     ) -> impl Future<Output = Result<F::Output, Error>> + use<F> {
         let span = self.with_dispatch(|| self.item_span(stage, index));
-        Carried { future: Some(future), span, carrier: self.clone() }
+        self.carried(span, future)
+    }
+
+    fn carried<F>(&self, span: Span, future: F) -> Carried<F> {
+        let (scope, dispatch) = (Some(self.scope.clone()), self.dispatch.clone());
+        Carried { future: Some(future), span, scope, dispatch }
     }
 
     /// Calls the function of an item in its own span, once the carrier was entered; a panic becomes an
@@ -147,13 +152,15 @@ pin_project! {
         #[pin]
         future: Option<F>,
         span: Span,
-        carrier: Carrier,
+        scope: Option<Scope>,
+        dispatch: Option<Dispatch>,
     }
 
     impl<F> PinnedDrop for Carried<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let _inside = this.carrier.enter();
+            let _dispatch = this.dispatch.as_ref().map(dispatcher::set_default);
+            let _lent = Lent::enter(this.scope);
             let _in_span = this.span.enter();
             this.future.set(None);
         }
@@ -165,7 +172,8 @@ impl<F: Future> Future for Carried<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let _inside = this.carrier.enter();
+        let _dispatch = this.dispatch.as_ref().map(dispatcher::set_default);
+        let _lent = Lent::enter(this.scope);
         let _in_span = this.span.enter();
         let mut future = this.future;
         let polled = panic::catch(|| {

@@ -112,7 +112,7 @@ impl Scope {
 
     /// Polls the future in this scope, and drops it there.
     pub fn run<F: Future>(self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        InScope { future: Some(future), scope: self }
+        InScope { future: Some(future), scope: Some(self) }
     }
 
     /// Calls the function in this scope.
@@ -154,17 +154,34 @@ impl Drop for Entered {
     }
 }
 
+/// A scope that a future lends to the thread for a poll. Unlike [`Entered`] it takes no count of its own,
+/// which all cores that poll items of one scope would contend for.
+pub(crate) struct Lent<'a>(&'a mut Option<Scope>);
+
+impl<'a> Lent<'a> {
+    pub(crate) fn enter(scope: &'a mut Option<Scope>) -> Self {
+        CURRENT.with_borrow_mut(|current| std::mem::swap(current, scope));
+        Self(scope)
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        CURRENT.with_borrow_mut(|current| std::mem::swap(current, self.0));
+    }
+}
+
 pin_project! {
     struct InScope<F> {
         #[pin]
         future: Option<F>,
-        scope: Scope,
+        scope: Option<Scope>,
     }
 
     impl<F> PinnedDrop for InScope<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let _entered = this.scope.enter();
+            let _lent = Lent::enter(this.scope);
             this.future.set(None);
         }
     }
@@ -175,7 +192,7 @@ impl<F: Future> Future for InScope<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _entered = this.scope.enter();
+        let _lent = Lent::enter(this.scope);
         this.future.as_pin_mut().expect("the future is there until the drop").poll(context)
     }
 }

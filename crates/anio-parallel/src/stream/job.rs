@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
@@ -12,10 +12,11 @@ use crate::carrier::Carrier;
 use crate::cpu;
 use crate::error::Error;
 
-/// Resolves to what became of the item. Dropping it ends a task; a job on the pool ends by its token.
+/// Resolves to what became of the item; the error does not say yet which item it was. Dropping it ends a task; a job on the pool ends by its token.
 pub(super) enum Job<R> {
-    Task(AbortOnDropHandle<Result<R, Error>>),
+    Task(AbortOnDropHandle<Result<Result<R, Error>, Error>>),
     Cpu(oneshot::Receiver<Result<R, Error>>),
+    Done,
 }
 
 /// Starts items of one stage, all in one scope within that of the caller.
@@ -38,11 +39,8 @@ impl Starter {
         F: Future<Output = Result<R, Error>> + Send + 'static,
         R: Send + 'static,
     {
-        let future = self.carrier.run_item_async(self.stage.as_ref(), index, future);
-        let stage = self.stage.clone();
-        let task =
-            async move { future.await.flatten().map_err(|error| error.at(stage.as_ref(), Some(index))) };
-        Job::Task(AbortOnDropHandle::new(tokio::spawn(task)))
+        let item = self.carrier.run_item_async(self.stage.as_ref(), index, future);
+        Job::Task(AbortOnDropHandle::new(tokio::spawn(item)))
     }
 
     /// Starts an item that computes on the pool.
@@ -55,8 +53,7 @@ impl Starter {
         let pool = self.carrier.scope().pool();
         Job::Cpu(cpu::start(pool, self.carrier.clone(), move |carrier| {
             let _inside = carrier.enter();
-            let result = carrier.run_item(stage.as_ref(), index, work).flatten();
-            result.map_err(|error| error.at(stage.as_ref(), Some(index)))
+            carrier.run_item(stage.as_ref(), index, work).flatten()
         }))
     }
 }
@@ -76,14 +73,18 @@ impl<R> Future for Job<R> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // A task is cut short by an abort or the end of the runtime, never by a panic: that is caught
         // within. A job without an answer was lost with its pool.
-        match &mut *self {
+        let done = match &mut *self {
             Self::Task(task) => {
-                Pin::new(task).poll(context).map(|done| done.unwrap_or(Err(Error::Cancelled)))
+                ready!(Pin::new(task).poll(context)).map_or(Err(Error::Cancelled), Result::flatten)
             }
-            Self::Cpu(answer) => {
-                Pin::new(answer).poll(context).map(|done| done.unwrap_or(Err(Error::Cancelled)))
-            }
+            Self::Cpu(answer) => ready!(Pin::new(answer).poll(context)).unwrap_or(Err(Error::Cancelled)),
+            Self::Done => panic!("a job was polled after it was done"),
+        };
+        if let Self::Task(task) = std::mem::replace(&mut *self, Self::Done) {
+            // There is nothing left to abort, and trying would reach into another core's memory.
+            drop(task.detach());
         }
+        Poll::Ready(done)
     }
 }
 
@@ -92,6 +93,7 @@ impl<R> fmt::Debug for Job<R> {
         f.write_str(match self {
             Self::Task(_) => "Job::Task",
             Self::Cpu(_) => "Job::Cpu",
+            Self::Done => "Job::Done",
         })
     }
 }

@@ -100,7 +100,7 @@ pub trait ParStreamExt: Stream + Sized {
     /// Calls a function that computes for each item, on the pool, at most n at a time. Results come in
     /// the order of the items.
     ///
-    /// A job costs about two microseconds beyond the function; smaller items go better in
+    /// A job costs some microseconds beyond the function; smaller items go better in
     /// [batches](ParStreamExt::batching).
     fn par_map<'a, R, F>(self, stage: impl Into<Stage>, f: F) -> BoxStream<'a, Result<R, Error>>
     where

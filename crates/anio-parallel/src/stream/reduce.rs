@@ -53,6 +53,7 @@ where
 
 struct Tree<T, F> {
     starter: Starter,
+    stage: Option<Arc<str>>,
     n_workers: usize,
     f: Arc<F>,
     running: FuturesUnordered<Placed<T>>,
@@ -74,6 +75,7 @@ where
     fn new(inside: Carrier, stage: &Stage, f: F) -> Self {
         Self {
             starter: Starter::new(inside, stage.name.clone()),
+            stage: stage.name.clone(),
             n_workers: stage.n_workers,
             f: Arc::new(f),
             running: FuturesUnordered::new(),
@@ -132,7 +134,12 @@ where
     fn start(&mut self, place: Place, work: impl FnOnce() -> Result<T, Error> + Send + 'static) {
         let first_item = (place.1 << place.0) * LEAF as u64;
         let job = self.starter.compute(first_item, work);
-        self.running.push(job.map(Box::new(move |result| Ok((place, result?)))));
+        let stage = self.stage.clone();
+        let placed = move |result: Result<T, Error>| match result {
+            Ok(value) => Ok((place, value)),
+            Err(error) => Err(error.at(stage.as_ref(), Some(first_item))),
+        };
+        self.running.push(job.map(Box::new(placed)));
     }
 
     /// Looks for the partner of a partial result.

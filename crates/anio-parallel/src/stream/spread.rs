@@ -128,7 +128,7 @@ where
         let mut any = false;
         while let Poll::Ready(Some((index, result))) = self.running.poll_next_unpin(context) {
             self.meter.add_one();
-            self.note(index, result);
+            self.note(index, result.map_err(|error| error.at(self.stage.name.as_ref(), Some(index))));
             any = true;
         }
         any
