@@ -18,7 +18,7 @@ create table anio_runs (
     failure       text,                          -- JSON: why it failed
     parked_reason text,
     input         text    not null               -- JSON; last, because it may be long
-);
+) without rowid;                                 -- one tree in place of two: a run is found by its identity
 
 -- The queue, in the order in which runs are claimed. The workflow is in it so that a claim finds the runs
 -- of the workflows that a worker knows without reading the table.
