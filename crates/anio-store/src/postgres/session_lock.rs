@@ -45,8 +45,10 @@ fn key(worker: WorkerId) -> i64 {
 /// The lock of a worker of this process.
 pub(super) struct SessionLock {
     worker: WorkerId,
-    /// The session that holds it; `None` where that cannot be had.
+    /// The session that holds it, where there is one.
     session: Option<Connection>,
+    /// Whether it can be held at all; not so behind a pooler.
+    is_useful: bool,
     n_statements: u64,
 }
 
@@ -54,7 +56,7 @@ impl SessionLock {
     /// Takes the lock of a worker on a session of its own. Where it cannot be had, it is simply not held:
     /// the lease alone counts then.
     pub(super) fn take(address: &Address, worker: WorkerId, writer: &mut Connection) -> Self {
-        let mut lock = Self { worker, session: None, n_statements: 0 };
+        let mut lock = Self { worker, session: None, is_useful: true, n_statements: 0 };
         lock.try_take(address, writer);
         lock
     }
@@ -66,7 +68,7 @@ impl SessionLock {
 
     /// Whether the session still holds it, as far as this side can see; tried again where it does not.
     pub(super) fn keep(&mut self, address: &Address, writer: &mut Connection) -> bool {
-        if self.session.as_ref().is_some_and(Connection::is_closed) {
+        if self.session.as_ref().is_none_or(Connection::is_closed) && self.is_useful {
             self.session = None;
             self.try_take(address, writer);
         }
@@ -85,6 +87,8 @@ impl SessionLock {
         let Ok(mut session) = Connection::open(address) else { return };
         let taken = ask(&mut session, "select pg_try_advisory_lock($1) as yes", key(self.worker));
         self.n_statements += session.n_statements();
+        // A former session may hold it still, when only this side has noticed its end.
+        let Ok(true) = taken else { return };
         // A pooler in between may give the session to others between two transactions, and then both
         // connections may well be one session: a lock that the writer does not see as a stranger's is none.
         let seen = ask(
@@ -96,8 +100,10 @@ impl SessionLock {
             ) as yes",
             key(self.worker),
         );
-        if taken && seen {
-            self.session = Some(session);
+        match seen {
+            Ok(true) => self.session = Some(session),
+            Ok(false) => self.is_useful = false,
+            Err(_) => {}
         }
     }
 }
@@ -108,9 +114,8 @@ struct Answer {
     yes: bool,
 }
 
-fn ask(connection: &mut Connection, sql: &str, key: i64) -> bool {
-    let answer = diesel::sql_query(sql).bind::<BigInt, _>(key).get_result::<Answer>(connection);
-    answer.is_ok_and(|answer| answer.yes)
+fn ask(connection: &mut Connection, sql: &str, key: i64) -> QueryResult<bool> {
+    diesel::sql_query(sql).bind::<BigInt, _>(key).get_result::<Answer>(connection).map(|answer| answer.yes)
 }
 
 /// Whether missing locks tell this process anything.
