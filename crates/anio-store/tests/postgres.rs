@@ -2,6 +2,7 @@
 //! stop, refuse or speak TLS.
 
 #![cfg(feature = "postgres")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};

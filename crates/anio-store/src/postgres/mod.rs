@@ -67,8 +67,8 @@ pub struct Postgres {
     connection: Connection,
     address: Address,
     durability: Durability,
-    /// Of the worker that is registered here.
-    session_lock: Option<SessionLock>,
+    /// Of each worker that is registered here: one, but for tests.
+    session_locks: Vec<SessionLock>,
     trust: Trust,
     /// Plans that this connection knows to be stored.
     plans: HashMap<Fingerprint, Arc<PlanRecord>>,
@@ -104,7 +104,7 @@ impl Postgres {
             connection: open_session(&address, durability)?,
             address,
             durability,
-            session_lock: None,
+            session_locks: Vec::new(),
             trust: Trust::default(),
             plans: HashMap::new(),
             n_statements_before: 0,
@@ -136,10 +136,20 @@ impl Postgres {
 
     /// Takes, or looks after, the session lock of a worker; tells whether it is held.
     fn keep_session_lock(&mut self, worker: WorkerId) -> bool {
-        let Self { connection, address, session_lock, .. } = self;
-        match session_lock {
-            Some(lock) if lock.worker() == worker => lock.keep(address, connection),
-            _ => session_lock.insert(SessionLock::take(address, worker, connection)).is_held(),
+        let Self { connection, address, session_locks, .. } = self;
+        if let Some(lock) = session_locks.iter_mut().find(|lock| lock.worker() == worker) {
+            return lock.keep(address, connection);
+        }
+        let lock = SessionLock::take(address, worker, connection);
+        let is_held = lock.is_held();
+        session_locks.push(lock);
+        is_held
+    }
+
+    /// Gives up the session lock of a worker that holds no lease any more.
+    fn drop_session_lock(&mut self, worker: WorkerId) {
+        for lock in self.session_locks.extract_if(.., |lock| lock.worker() == worker) {
+            self.n_statements_before += lock.n_statements();
         }
     }
 }
@@ -199,7 +209,11 @@ impl Backend for Postgres {
     fn renew(&mut self, worker: &NewWorker) -> Result<Renewal, StoreError> {
         let is_held = self.keep_session_lock(worker.id);
         let trusts_locks = self.trust.stands();
-        self.statement(|connection| lease::renew(connection, worker, is_held, trusts_locks))
+        let renewed = self.statement(|connection| lease::renew(connection, worker, is_held, trusts_locks));
+        if matches!(renewed, Err(StoreError::LeaseLost)) {
+            self.drop_session_lock(worker.id);
+        }
+        renewed
     }
 
     fn bury(&mut self, dead: &[WorkerId]) -> Result<u64, StoreError> {
@@ -209,9 +223,7 @@ impl Backend for Postgres {
 
     fn release(&mut self, worker: WorkerId) -> Result<(), StoreError> {
         self.transaction(|connection| lease::release(connection, worker))?;
-        if let Some(lock) = self.session_lock.take_if(|lock| lock.worker() == worker) {
-            self.n_statements_before += lock.n_statements();
-        }
+        self.drop_session_lock(worker);
         Ok(())
     }
 
@@ -242,15 +254,16 @@ impl Backend for Postgres {
         // Whatever was in doubt when the connection broke may not be there.
         self.plans.clear();
         self.trust.reconnected();
-        if let Some(lock) = &self.session_lock {
-            self.keep_session_lock(lock.worker());
+        let workers: Vec<WorkerId> = self.session_locks.iter().map(SessionLock::worker).collect();
+        for worker in workers {
+            self.keep_session_lock(worker);
         }
         Ok(())
     }
 
     fn n_statements(&self) -> u64 {
-        let of_lock = self.session_lock.as_ref().map_or(0, SessionLock::n_statements);
-        self.n_statements_before + self.connection.n_statements() + of_lock
+        let of_locks: u64 = self.session_locks.iter().map(SessionLock::n_statements).sum();
+        self.n_statements_before + self.connection.n_statements() + of_locks
     }
 }
 
