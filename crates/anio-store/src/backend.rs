@@ -1,10 +1,14 @@
 //! The verbs that a database must speak.
 
-use anio_core::RunId;
+use std::time::Duration;
+
+use anio_core::plan::PlanRecord;
+use anio_core::{Fingerprint, RunId};
 
 use crate::error::StoreError;
 use crate::record::{
-    Batch, Claim, ClaimedRun, FactRecord, NewWorker, Renewal, RunQuery, RunRecord, WorkerId,
+    Batch, Change, Claim, ClaimedRun, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening,
+    Request, Requested, RunQuery, RunRecord, Submission, WorkerId,
 };
 
 /// One connection to a database that keeps runs. Synchronous: each connection lives on a thread of its own.
@@ -45,20 +49,77 @@ pub trait Backend: Send + 'static {
     /// commits; those of the database.
     fn last_commit(&mut self, worker: WorkerId) -> Result<u64, StoreError>;
 
-    /// Takes queued runs for a worker, by priority, then in the order of submission; they are `running` then.
+    /// Stores one new run that nobody has yet, and its plan; `run.claim` counts for nothing. Where there is
+    /// a run of its workflow with its idempotency key, nothing is stored and that run comes back, also when
+    /// it is being submitted by another process at the same time. Sent again after its answer was lost, a
+    /// run that is stored under the same identity counts as new.
+    ///
+    /// # Errors
+    /// Those of the database.
+    fn submit(&mut self, run: &NewRun, plan: (Fingerprint, &PlanRecord)) -> Result<Submission, StoreError>;
+
+    /// Asks something of a run, as the row of the run is locked:
+    ///
+    /// | state | pause | resume | cancel |
+    /// |---|---|---|---|
+    /// | queued | paused | refused | cancelled |
+    /// | paused | done | queued | cancelled |
+    /// | parked | refused | refused | cancelled |
+    /// | running | sent, or refused where cancelling was asked | sent where pausing was asked, else refused | sent |
+    /// | succeeded, failed | refused | refused | refused |
+    /// | cancelled | refused | refused | done |
+    ///
+    /// What is sent is in `requested` (resuming empties it) and raises `news` by one. Cancelled at once, a
+    /// run has ended: it has its `finished_at`, and nothing is requested of it. A queued run of which
+    /// cancelling was asked (its worker died before it did so) is cancelled by the second request.
+    ///
+    /// # Errors
+    /// Those of the database.
+    fn request(&mut self, run: RunId, request: Request) -> Result<Requested, StoreError>;
+
+    /// Adds facts that somebody else than its worker has to tell of a run ([`Cancelled`] is such), and
+    /// raises its `news` by one. [`Requested::Sent`] when the run is `running`, [`Requested::Done`] when it
+    /// waits (whoever claims it reads them), [`Requested::Refused`] when it has ended: nothing is stored.
+    ///
+    /// [`Cancelled`]: anio_core::run::FactKind::Cancelled
+    ///
+    /// # Errors
+    /// Those of the database.
+    fn append(&mut self, run: RunId, facts: &[FactRecord]) -> Result<Requested, StoreError>;
+
+    /// Lets a run go on that has `succeeded` or `failed`: stores the facts and makes it `queued`, one epoch
+    /// further, without end, failure and deadline. [`Requested::Refused`] when it is in another state, or
+    /// its epoch is another: nothing is stored. [`Requested::Done`] otherwise.
+    ///
+    /// # Errors
+    /// Those of the database.
+    fn reopen(&mut self, reopening: &Reopening) -> Result<Requested, StoreError>;
+
+    /// One step of deleting runs that have ended, with all that is stored of them, in a transaction of a
+    /// few milliseconds. Between two steps, and after a crash between them, a run is there wholly or is not
+    /// to be seen: not by `run`, `runs`, `facts`, and its idempotency key is free.
+    ///
+    /// # Errors
+    /// Those of the database.
+    fn prune(&mut self, prune: &Prune) -> Result<Pruned, StoreError>;
+
+    /// Takes queued runs that are due for a worker, by priority, then in the order of submission; they are
+    /// `running` then. What is requested of a run stays so: the worker learns of it from the record.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`].
     fn claim(&mut self, claim: &Claim) -> Result<Vec<ClaimedRun>, StoreError>;
 
-    /// Renews a lease and looks for dead workers and queued runs, in at most two statements.
+    /// Renews a lease and looks for dead workers, queued runs, and news of this worker's runs, in at most
+    /// two statements. Runs that have become due are in the queue then.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`].
     fn renew(&mut self, worker: &NewWorker) -> Result<Renewal, StoreError>;
 
     /// Marks the leases of dead workers lost (each is judged again under a lock on its row) and puts their
-    /// runs back into the queue, one epoch further. Returns how many runs.
+    /// runs back into the queue, one epoch further; those of which pausing was asked are `paused` instead.
+    /// Returns how many runs.
     ///
     /// # Errors
     /// Those of the database.
@@ -95,6 +156,18 @@ pub trait Backend: Send + 'static {
     /// Those of the database.
     fn facts(&mut self, run: RunId) -> Result<Vec<FactRecord>, StoreError>;
 
+    /// The facts of a run from the `n`-th on (the first is 0), in the order in which they were committed.
+    ///
+    /// # Errors
+    /// Those of the database.
+    fn facts_from(&mut self, run: RunId, n: u64) -> Result<Vec<FactRecord>, StoreError>;
+
+    /// What tells when another connection has changed the database; `None` where nothing can be told.
+    ///
+    /// # Errors
+    /// Those of connecting.
+    fn watcher(&self) -> Result<Option<Box<dyn Watcher>>, StoreError>;
+
     /// A second connection to the same database, for reading beside the writer.
     ///
     /// # Errors
@@ -109,4 +182,15 @@ pub trait Backend: Send + 'static {
 
     /// How many statements this connection has sent, for benchmarks and tests of idleness.
     fn n_statements(&self) -> u64;
+}
+
+/// Waits for changes that others make. Lives on a thread of its own.
+pub trait Watcher: Send + 'static {
+    /// Waits until another connection may have changed something, at most for `timeout`; `None` when that
+    /// has passed. It may tell of changes that were none. After an error (the connection broke) the next
+    /// call connects again, and tells [`Change::Any`] then, because changes may have been missed.
+    ///
+    /// # Errors
+    /// Those of the database.
+    fn wait(&mut self, timeout: Duration) -> Result<Option<Change>, StoreError>;
 }

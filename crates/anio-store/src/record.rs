@@ -111,6 +111,23 @@ pub struct NewWorker {
     pub lease: Duration,
 }
 
+/// What a run may be given beside its input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Among queued runs the higher goes first.
+    pub priority: i32,
+    /// Of all runs of a workflow at most one has this key; 1 to 255 bytes.
+    pub idempotency_key: Option<String>,
+    /// Not to be claimed before this time.
+    pub due_at: Option<Timestamp>,
+    /// When the whole run is given up.
+    pub deadline: Option<Timestamp>,
+    /// Words to find it by, each of 1 to 255 bytes, without repeats.
+    pub tags: Vec<String>,
+    /// The W3C `traceparent` of the trace that it belongs to.
+    pub traceparent: Option<String>,
+}
+
 /// A run to be stored.
 #[derive(Clone, Debug)]
 pub struct NewRun {
@@ -122,12 +139,104 @@ pub struct NewRun {
     pub plan: Fingerprint,
     /// Its input.
     pub input: Output,
-    /// Among queued runs the higher goes first.
-    pub priority: i32,
+    /// What else it was given. A run with an idempotency key is stored by
+    /// [`Backend::submit`](crate::backend::Backend::submit) alone.
+    pub options: RunOptions,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// Whether the batch's worker has it from the start (state `running`), or nobody yet (`queued`).
+    /// Whether the batch's worker has it from the start (state `running`), or nobody yet (`queued`). A run
+    /// that is due later is nobody's.
     pub claim: bool,
+}
+
+/// What became of a submission by itself.
+#[derive(Clone, Debug)]
+pub enum Submission {
+    /// A new run was stored.
+    New,
+    /// There is a run of this workflow with this idempotency key; nothing was stored.
+    Known(Box<RunRecord>),
+}
+
+/// What an operator may ask of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// Start nothing more; let go of the run when what runs has ended.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Start nothing more, stop what runs, end.
+    Cancel,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Requested {
+    /// It is done: nobody had the run. Its state now.
+    Done(RunStatus),
+    /// It is stored; the worker that has the run carries it out.
+    Sent,
+    /// The run is in a state in which this cannot be asked; nothing was changed.
+    Refused(RunStatus),
+    /// There is no such run.
+    UnknownRun,
+}
+
+/// Something that others than its worker have changed about a running run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct News {
+    /// The run.
+    pub run: RunId,
+    /// What is asked of it: [`Request::Pause`], [`Request::Cancel`] or nothing (any more).
+    pub requested: Option<Request>,
+    /// How often it was changed; what the worker has seen before is news no more.
+    pub n: u64,
+}
+
+/// A run that has ended and is to go on with some of its task runs undone, to be stored.
+#[derive(Clone, Debug)]
+pub struct Reopening {
+    /// The run.
+    pub run: RunId,
+    /// Its epoch, as it was when it was decided what to undo.
+    pub epoch: u32,
+    /// What is undone: facts of the kind [`FactKind::Cleared`].
+    pub facts: Vec<FactRecord>,
+}
+
+/// Which runs to delete in one step.
+#[derive(Clone, Debug)]
+pub struct Prune {
+    /// Only runs that ended before this time.
+    pub finished_before: Timestamp,
+    /// Only runs that ended in one of these states; empty for all three.
+    pub statuses: Vec<RunStatus>,
+    /// Only runs after this one: where the last step stopped.
+    pub after: Option<RunId>,
+    /// About how many rows (runs and facts) one step deletes at the most; at least 1.
+    pub n_rows_max: u32,
+}
+
+/// What one step of pruning did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// How many runs are gone.
+    pub n_runs: u64,
+    /// How many facts are gone.
+    pub n_facts: u64,
+    /// Where the next step goes on; `None` when nothing is left to delete.
+    pub next: Option<RunId>,
+}
+
+/// Something that another connection may have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// There may be queued runs, or requests for running ones.
+    Runs,
+    /// Runs may have new facts, or have ended.
+    Facts,
+    /// Any of these.
+    Any,
 }
 
 /// A fact to be stored, or read back.
@@ -187,6 +296,9 @@ pub struct Batch {
     pub ends: Vec<EndRecord>,
     /// Runs to be parked.
     pub parks: Vec<ParkRecord>,
+    /// Runs that their worker lets go because they are paused: `paused` then, or `queued` where they were
+    /// resumed or cancelled in between.
+    pub holds: Vec<RunId>,
 }
 
 impl Batch {
@@ -197,6 +309,7 @@ impl Batch {
             && self.facts.is_empty()
             && self.ends.is_empty()
             && self.parks.is_empty()
+            && self.holds.is_empty()
     }
 }
 
@@ -213,8 +326,12 @@ pub struct RunRecord {
     pub status: RunStatus,
     /// Its input.
     pub input: Output,
-    /// Among queued runs the higher goes first.
-    pub priority: i32,
+    /// What else it was given. The time that it was due at is gone once it was due.
+    pub options: RunOptions,
+    /// What is asked of it and not carried out yet: [`Request::Pause`], [`Request::Cancel`] or nothing.
+    pub requested: Option<Request>,
+    /// How often others than its worker have changed it.
+    pub news: u64,
     /// How often it was taken over from a worker that died or let go.
     pub epoch: u32,
     /// When it was submitted.
@@ -256,8 +373,12 @@ pub struct Claim {
 pub struct Renewal {
     /// Workers whose lease has run out by the database's clock, or whose process is provably gone.
     pub dead: Vec<WorkerId>,
-    /// Whether there are queued runs.
+    /// Whether there are queued runs that are due.
     pub queued: bool,
+    /// When the next run is due that waits for its time.
+    pub next_due: Option<Timestamp>,
+    /// The worker's running runs that others have changed: all of them, whether seen before or not.
+    pub news: Vec<News>,
 }
 
 /// Which runs to list.
@@ -267,6 +388,12 @@ pub struct RunQuery {
     pub workflow: Option<String>,
     /// Only runs in one of these states; empty for all.
     pub statuses: Vec<RunStatus>,
+    /// Only runs with this tag.
+    pub tag: Option<String>,
+    /// Only runs submitted at this time or later.
+    pub submitted_from: Option<Timestamp>,
+    /// Only runs submitted before this time.
+    pub submitted_until: Option<Timestamp>,
     /// Only runs submitted before this one: the cursor of the next page.
     pub before: Option<RunId>,
     /// At most so many; 0 means 100.

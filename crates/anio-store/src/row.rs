@@ -50,6 +50,9 @@ impl<'a> FactColumns<'a> {
             FactKind::Expanded { n } => {
                 Self { kind: "expanded", width: Some(i64::from(*n)), ..Self::default() }
             }
+            FactKind::Cancelled => Self { kind: "cancelled", ..Self::default() },
+            FactKind::Cleared => Self { kind: "cleared", ..Self::default() },
+            FactKind::Called => Self { kind: "called", ..Self::default() },
         }
     }
 }
@@ -114,6 +117,9 @@ impl FactRow {
                     .and_then(|n| u32::try_from(n).ok())
                     .ok_or_else(|| corrupt("width is no count"))?,
             },
+            "cancelled" => FactKind::Cancelled,
+            "cleared" => FactKind::Cleared,
+            "called" => FactKind::Called,
             _ => return Err(corrupt("kind is unknown")),
         };
         Ok(FactRecord {

@@ -23,7 +23,7 @@ pub struct TaskRunKey {
 pub struct Fact {
     /// Which task run.
     pub key: TaskRunKey,
-    /// Which attempt, from 1; 0 for [`FactKind::Expanded`].
+    /// Which attempt, from 1; 0 for what concerns no attempt.
     pub attempt: u32,
     /// When it happened.
     pub at: Timestamp,
@@ -72,6 +72,15 @@ pub enum FactKind {
         /// How many.
         n: u32,
     },
+    /// Somebody asked that the task run be given up: it will not begin another attempt. Without a map
+    /// index, and the task being mapped: all its elements.
+    Cancelled,
+    /// Somebody asked that the task run be done again: what is known of it before this fact counts no
+    /// more, but for the number of its attempts, which is this fact's. Without a map index, and the task
+    /// being mapped: its width counts no more.
+    Cleared,
+    /// The callback of the task run's end has returned.
+    Called,
 }
 
 /// How a run ended.

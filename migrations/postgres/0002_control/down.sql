@@ -1,0 +1,13 @@
+drop table anio_tags;
+drop index anio_runs_queued;
+drop index anio_runs_news;
+drop index anio_runs_due;
+drop index anio_runs_idempotency;
+alter table anio_runs drop column news;
+alter table anio_runs drop column requested;
+alter table anio_runs drop column traceparent;
+alter table anio_runs drop column tags;
+alter table anio_runs drop column idempotency_key;
+alter table anio_runs drop column deadline;
+alter table anio_runs drop column due_at;
+create index anio_runs_queued on anio_runs (priority desc, id, workflow) where status = 'queued';
