@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anio_core::run::FactKind;
 use anio_core::{Output, RunId, TaskName, Timestamp, WorkflowName};
 use anio_store::backend::Backend;
-use anio_store::record::{Batch, FactRecord, NewRun, NewWorker, WorkerId};
+use anio_store::record::{Batch, FactRecord, NewRun, NewWorker, RunOptions, WorkerId};
 use anio_store::sqlite::Sqlite;
 use anio_store::{Durability, Store, StoreOptions};
 use diesel::connection::SimpleConnection;
@@ -131,7 +131,7 @@ fn first_runs() -> Result<Batch> {
             workflow: workflow.clone(),
             plan: "0".parse()?,
             input: Output::from_json("null")?,
-            priority: 0,
+            options: RunOptions::default(),
             submitted_at: Timestamp::from_micros(1_790_000_000_000_000),
             claim: true,
         })

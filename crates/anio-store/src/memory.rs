@@ -11,11 +11,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anio_core::plan::PlanRecord;
 use anio_core::{Fingerprint, RunId, Timestamp, WorkflowName};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Watcher};
 use crate::error::StoreError;
 use crate::record::{
-    Batch, Claim, ClaimedRun, FactRecord, NewRun, NewWorker, Renewal, RunQuery, RunRecord, RunStatus,
-    WorkerId,
+    Batch, Claim, ClaimedRun, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening, Request,
+    Requested, RunQuery, RunRecord, RunStatus, Submission, WorkerId,
 };
 
 /// How many runs a list has where nobody says.
@@ -127,7 +127,9 @@ impl State {
             plan: new.plan,
             status,
             input: new.input.clone(),
-            priority: new.priority,
+            options: new.options.clone(),
+            requested: None,
+            news: 0,
             epoch: 0,
             submitted_at: new.submitted_at,
             started_at: worker.map(|_| new.submitted_at),
@@ -226,7 +228,7 @@ impl Backend for Memory {
             .filter(|run| claim.workflows.contains(&run.record.workflow))
             .collect();
         // Stable: runs of one priority stay in the order of their identities.
-        queued.sort_by_key(|run| std::cmp::Reverse(run.record.priority));
+        queued.sort_by_key(|run| std::cmp::Reverse(run.record.options.priority));
         let take = |run: &mut Run| {
             run.record.status = RunStatus::Running;
             run.record.started_at.get_or_insert(now);
@@ -251,7 +253,7 @@ impl Backend for Memory {
             .map(|(id, _)| *id)
             .collect();
         let queued = state.runs.values().any(|run| run.record.status == RunStatus::Queued);
-        Ok(Renewal { dead, queued })
+        Ok(Renewal { dead, queued, ..Renewal::default() })
     }
 
     fn bury(&mut self, dead: &[WorkerId]) -> Result<u64, StoreError> {
@@ -298,6 +300,34 @@ impl Backend for Memory {
 
     fn facts(&mut self, run: RunId) -> Result<Vec<FactRecord>, StoreError> {
         Ok(self.call().runs.get(&run).map(|run| run.facts.clone()).unwrap_or_default())
+    }
+
+    fn submit(&mut self, _: &NewRun, _: (Fingerprint, &PlanRecord)) -> Result<Submission, StoreError> {
+        todo!("in memory")
+    }
+
+    fn request(&mut self, _: RunId, _: Request) -> Result<Requested, StoreError> {
+        todo!("in memory")
+    }
+
+    fn append(&mut self, _: RunId, _: &[FactRecord]) -> Result<Requested, StoreError> {
+        todo!("in memory")
+    }
+
+    fn reopen(&mut self, _: &Reopening) -> Result<Requested, StoreError> {
+        todo!("in memory")
+    }
+
+    fn prune(&mut self, _: &Prune) -> Result<Pruned, StoreError> {
+        todo!("in memory")
+    }
+
+    fn facts_from(&mut self, _: RunId, _: u64) -> Result<Vec<FactRecord>, StoreError> {
+        todo!("in memory")
+    }
+
+    fn watcher(&self) -> Result<Option<Box<dyn Watcher>>, StoreError> {
+        todo!("in memory")
     }
 
     fn reader(&self) -> Result<Box<dyn Backend>, StoreError> {

@@ -234,6 +234,7 @@ struct Size {
     facts: usize,
     ends: usize,
     parks: usize,
+    holds: usize,
 }
 
 impl Size {
@@ -245,6 +246,7 @@ impl Size {
             facts: batch.facts.len(),
             ends: batch.ends.len(),
             parks: batch.parks.len(),
+            holds: batch.holds.len(),
         }
     }
 }
@@ -267,15 +269,16 @@ fn merge(batches: Vec<Batch>) -> (Batch, Vec<Size>) {
         merged.facts.append(&mut batch.facts);
         merged.ends.append(&mut batch.ends);
         merged.parks.append(&mut batch.parks);
+        merged.holds.append(&mut batch.holds);
     }
     (merged, sizes)
 }
 
 /// Takes apart what `merge` put together.
 fn split(merged: Batch, sizes: &[Size]) -> Vec<Batch> {
-    let Batch { plans, runs, facts, ends, parks, .. } = merged;
+    let Batch { plans, runs, facts, ends, parks, holds, .. } = merged;
     let (mut plans, mut runs, mut facts) = (plans.into_iter(), runs.into_iter(), facts.into_iter());
-    let (mut ends, mut parks) = (ends.into_iter(), parks.into_iter());
+    let (mut ends, mut parks, mut holds) = (ends.into_iter(), parks.into_iter(), holds.into_iter());
     let cut = |size: &Size| Batch {
         worker: size.worker,
         plans: plans.by_ref().take(size.plans).collect(),
@@ -283,6 +286,7 @@ fn split(merged: Batch, sizes: &[Size]) -> Vec<Batch> {
         facts: facts.by_ref().take(size.facts).collect(),
         ends: ends.by_ref().take(size.ends).collect(),
         parks: parks.by_ref().take(size.parks).collect(),
+        holds: holds.by_ref().take(size.holds).collect(),
     };
     sizes.iter().map(cut).collect()
 }

@@ -14,7 +14,9 @@ use anio_core::run::FactKind;
 use anio_core::{Output, RunId, TaskName, Timestamp, WorkflowName};
 use anio_store::backend::Backend;
 use anio_store::postgres::Postgres;
-use anio_store::record::{Batch, Claim, FactRecord, NewRun, NewWorker, RunQuery, RunStatus, WorkerId};
+use anio_store::record::{
+    Batch, Claim, FactRecord, NewRun, NewWorker, RunOptions, RunQuery, RunStatus, WorkerId,
+};
 use anio_store::{Durability, StoreError};
 use anio_testkit::postgres::{Database, test_database, test_server};
 use uuid::Uuid;
@@ -52,7 +54,7 @@ fn with_run(worker: &NewWorker, n: u128) -> Batch {
         workflow: WorkflowName::new("a").unwrap(),
         plan: plan().fingerprint(),
         input: Output::from_json("null").unwrap(),
-        priority: 0,
+        options: RunOptions::default(),
         submitted_at: Timestamp::from_micros(1),
         claim: true,
     };

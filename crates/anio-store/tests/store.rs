@@ -6,13 +6,14 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anio_core::plan::PlanRecord;
 use anio_core::run::FactKind;
-use anio_core::{Output, RunId, TaskName, Timestamp, WorkflowName};
-use anio_store::backend::Backend;
+use anio_core::{Fingerprint, Output, RunId, TaskName, Timestamp, WorkflowName};
+use anio_store::backend::{Backend, Watcher};
 use anio_store::memory::Memory;
 use anio_store::record::{
-    Batch, Claim, ClaimedRun, FactRecord, NewRun, NewWorker, Renewal, RunQuery, RunRecord, RunStatus,
-    WorkerId,
+    Batch, Claim, ClaimedRun, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening, Request,
+    Requested, RunOptions, RunQuery, RunRecord, RunStatus, Submission, WorkerId,
 };
 use anio_store::{Store, StoreError, StoreOptions};
 use futures::executor::block_on;
@@ -109,6 +110,27 @@ impl Backend for Flaky {
     fn facts(&mut self, run: RunId) -> Result<Vec<FactRecord>, StoreError> {
         self.memory.facts(run)
     }
+    fn submit(&mut self, run: &NewRun, plan: (Fingerprint, &PlanRecord)) -> Result<Submission, StoreError> {
+        self.memory.submit(run, plan)
+    }
+    fn request(&mut self, run: RunId, request: Request) -> Result<Requested, StoreError> {
+        self.memory.request(run, request)
+    }
+    fn append(&mut self, run: RunId, facts: &[FactRecord]) -> Result<Requested, StoreError> {
+        self.memory.append(run, facts)
+    }
+    fn reopen(&mut self, reopening: &Reopening) -> Result<Requested, StoreError> {
+        self.memory.reopen(reopening)
+    }
+    fn prune(&mut self, prune: &Prune) -> Result<Pruned, StoreError> {
+        self.memory.prune(prune)
+    }
+    fn facts_from(&mut self, run: RunId, n: u64) -> Result<Vec<FactRecord>, StoreError> {
+        self.memory.facts_from(run, n)
+    }
+    fn watcher(&self) -> Result<Option<Box<dyn Watcher>>, StoreError> {
+        self.memory.watcher()
+    }
     fn reader(&self) -> Result<Box<dyn Backend>, StoreError> {
         self.memory.reader()
     }
@@ -131,7 +153,7 @@ fn submission(n: u128) -> Batch {
         workflow: WorkflowName::new("a").unwrap(),
         plan: "0".parse().unwrap(),
         input: Output::new(()).unwrap(),
-        priority: 0,
+        options: RunOptions::default(),
         submitted_at: Timestamp::from_micros(1),
         claim: true,
     };

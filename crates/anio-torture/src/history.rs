@@ -93,6 +93,9 @@ pub const fn word(fact: &FactRecord) -> &'static str {
         FactKind::Interrupted { .. } => "interrupted",
         FactKind::Skipped { .. } => "skipped",
         FactKind::Expanded { .. } => "expanded",
+        FactKind::Cancelled => "cancelled",
+        FactKind::Cleared => "cleared",
+        FactKind::Called => "called",
     }
 }
 

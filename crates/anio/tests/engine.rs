@@ -520,7 +520,7 @@ fn a_run_of_an_unknown_workflow_is_parked_until_it_is_registered() {
             workflow: workflow.name().clone(),
             plan: plan.fingerprint(),
             input: anio::Output::new(()).unwrap(),
-            priority: 0,
+            options: anio_store::record::RunOptions::default(),
             submitted_at: anio::Timestamp::from_micros(1),
             claim: false,
         };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anio::run::FactKind;
 use anio::{Engine, Output, RunId, TaskCall, TaskError, TaskName, TaskOptions, Timestamp, Workflow};
-use anio_store::record::{Batch, FactRecord, NewRun, NewWorker, WorkerId};
+use anio_store::record::{Batch, FactRecord, NewRun, NewWorker, RunOptions, WorkerId};
 use anio_store::{Store, StoreOptions};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -93,7 +93,7 @@ fn leave_half_finished(database: &Database, workflow: &Workflow, run: RunId) -> 
             workflow: workflow.name().clone(),
             plan: plan.fingerprint(),
             input: Output::new(())?,
-            priority: 0,
+            options: RunOptions::default(),
             submitted_at: now,
             claim: true,
         }],

@@ -192,6 +192,7 @@ impl RunState {
                     self.propagate(key.task, fact.at, &mut Vec::new());
                 }
             }
+            FactKind::Cancelled | FactKind::Cleared | FactKind::Called => return Err(misfit()),
         }
         Ok(())
     }
@@ -531,6 +532,9 @@ fn misfit(plan: &Plan, fact: &Fact) -> ReplayError {
         FactKind::Interrupted { .. } => "interrupted",
         FactKind::Skipped { .. } => "skipped",
         FactKind::Expanded { .. } => "expanded",
+        FactKind::Cancelled => "cancelled",
+        FactKind::Cleared => "cleared",
+        FactKind::Called => "called",
     };
     ReplayError {
         task: plan.task(fact.key.task).name.to_string(),

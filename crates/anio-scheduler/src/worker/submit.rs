@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anio_core::run::RunState;
 use anio_core::{Output, RunId, Workflow};
-use anio_store::record::NewRun;
+use anio_store::record::{NewRun, RunOptions};
 use tokio::sync::oneshot;
 
 use super::Worker;
@@ -49,7 +49,7 @@ impl Worker {
                 workflow: workflow.name().clone(),
                 plan: plan.fingerprint(),
                 input: input.clone(),
-                priority,
+                options: RunOptions { priority, ..RunOptions::default() },
                 submitted_at: self.config.clock.now(),
                 claim,
             });

@@ -13,7 +13,7 @@ use anio_core::{RunId, TaskFailure};
 use super::Fixture;
 use super::sample::{
     LONG, OVER, at, claim, claimed, end, fact, facts_of, json, new_run, park, plan, run_id, submission,
-    succeeded, worker, workflow, writes,
+    succeeded, with_priority, worker, workflow, writes,
 };
 use crate::backend::Backend;
 use crate::error::StoreError;
@@ -37,7 +37,7 @@ pub fn claims_go_by_priority_and_then_by_submission(fixture: &Fixture) {
     backend.register(&w).unwrap();
     let runs = [(1, 0), (2, 5), (3, 0), (4, -1), (5, 5)];
     // Stored in another order than that of their identities.
-    let batch = runs.iter().rev().map(|(n, priority)| NewRun { priority: *priority, ..new_run(*n, "a") });
+    let batch = runs.iter().rev().map(|(n, priority)| with_priority(*priority, new_run(*n, "a")));
     backend.commit(&submission(batch.collect()), 0).unwrap();
     assert_eq!(ids(&backend.claim(&claim(&w, &["a"], 3)).unwrap()), [2, 5, 1].map(run_id));
     assert_eq!(ids(&backend.claim(&claim(&w, &["a"], 9)).unwrap()), [3, 4].map(run_id));
@@ -59,7 +59,7 @@ pub fn a_run_keeps_what_it_was_submitted_with(fixture: &Fixture) {
     let mut backend = fixture.open();
     let input =
         json(&format!(r#"{{"text":"ünïcödé \"quoted\" \\ \u0000 😀","long":"{}"}}"#, "x".repeat(1 << 20)));
-    let new = NewRun { input: input.clone(), priority: i32::MIN, ..new_run(7, "a") };
+    let new = with_priority(i32::MIN, NewRun { input: input.clone(), ..new_run(7, "a") });
     backend.commit(&submission(vec![new]), 0).unwrap();
     let run = backend.run(run_id(7)).unwrap().unwrap();
     assert_eq!(run.id, run_id(7));
@@ -67,7 +67,7 @@ pub fn a_run_keeps_what_it_was_submitted_with(fixture: &Fixture) {
     assert_eq!(run.plan, plan("a").0);
     assert_eq!(run.status, RunStatus::Queued);
     assert_eq!(run.input, input);
-    assert_eq!((run.priority, run.epoch), (i32::MIN, 0));
+    assert_eq!((run.options.priority, run.epoch), (i32::MIN, 0));
     assert_eq!((run.submitted_at, run.started_at, run.finished_at), (at(7), None, None));
     assert_eq!((run.failure, run.parked_reason), (None, None));
     assert!(backend.run(run_id(8)).unwrap().is_none());
@@ -173,6 +173,7 @@ pub fn a_worker_that_was_buried_commits_nothing(fixture: &Fixture) {
         ends: vec![end(1, RunStatus::Succeeded)],
         parks: vec![park(2, "never")],
         plans: vec![plan("never")],
+        holds: vec![run_id(2)],
     };
     assert!(is_lease_lost(&old.commit(&late, 3)));
     assert!(is_lease_lost(&old.claim(&claim(&zombie, &["a"], 1))));

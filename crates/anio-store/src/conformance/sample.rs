@@ -10,7 +10,7 @@ use anio_core::{Fingerprint, Output, RunId, TaskName, Timestamp, WorkflowName};
 use uuid::Uuid;
 
 use crate::record::{
-    Batch, Claim, EndRecord, FactRecord, NewRun, NewWorker, ParkRecord, RunStatus, WorkerId,
+    Batch, Claim, EndRecord, FactRecord, NewRun, NewWorker, ParkRecord, RunOptions, RunStatus, WorkerId,
 };
 
 /// A lease that lasts longer than any test.
@@ -51,10 +51,14 @@ pub(super) fn new_run(n: u128, workflow_name: &str) -> NewRun {
         workflow: workflow(workflow_name),
         plan: plan(workflow_name).0,
         input: json("null"),
-        priority: 0,
+        options: RunOptions::default(),
         submitted_at: at(i64::try_from(n).unwrap_or(0)),
         claim: false,
     }
+}
+
+pub(super) fn with_priority(priority: i32, run: NewRun) -> NewRun {
+    NewRun { options: RunOptions { priority, ..run.options }, ..run }
 }
 
 pub(super) fn fact(run: u128, task: &str, kind: FactKind) -> FactRecord {

@@ -86,7 +86,8 @@ left join (
         .load(connection)?;
     let Some(first) = rows.first() else { return Err(StoreError::LeaseLost.into()) };
     let queued = first.queued;
-    Ok(Renewal { dead: rows.into_iter().filter_map(|row| row.dead.map(WorkerId)).collect(), queued })
+    let dead = rows.into_iter().filter_map(|row| row.dead.map(WorkerId)).collect();
+    Ok(Renewal { dead, queued, ..Renewal::default() })
 }
 
 /// Takes the leases of dead workers and puts their runs back into the queue. Inside a transaction.

@@ -34,10 +34,11 @@ use self::address::Address;
 use self::connection::Connection;
 use self::error::Inner;
 use self::session_lock::{SessionLock, Trust};
-use crate::backend::Backend;
+use crate::backend::{Backend, Watcher};
 use crate::error::StoreError;
 use crate::record::{
-    Batch, Claim, ClaimedRun, Durability, FactRecord, NewWorker, Renewal, RunQuery, RunRecord, WorkerId,
+    Batch, Claim, ClaimedRun, Durability, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening,
+    Request, Requested, RunQuery, RunRecord, Submission, WorkerId,
 };
 
 /// SQL: the server's time at this moment (not at the beginning of the transaction), in microseconds.
@@ -241,6 +242,34 @@ impl Backend for Postgres {
 
     fn facts(&mut self, run: RunId) -> Result<Vec<FactRecord>, StoreError> {
         self.statement(|connection| query::facts(connection, &[run]))
+    }
+
+    fn submit(&mut self, _: &NewRun, _: (Fingerprint, &PlanRecord)) -> Result<Submission, StoreError> {
+        todo!("on Postgres")
+    }
+
+    fn request(&mut self, _: RunId, _: Request) -> Result<Requested, StoreError> {
+        todo!("on Postgres")
+    }
+
+    fn append(&mut self, _: RunId, _: &[FactRecord]) -> Result<Requested, StoreError> {
+        todo!("on Postgres")
+    }
+
+    fn reopen(&mut self, _: &Reopening) -> Result<Requested, StoreError> {
+        todo!("on Postgres")
+    }
+
+    fn prune(&mut self, _: &Prune) -> Result<Pruned, StoreError> {
+        todo!("on Postgres")
+    }
+
+    fn facts_from(&mut self, _: RunId, _: u64) -> Result<Vec<FactRecord>, StoreError> {
+        todo!("on Postgres")
+    }
+
+    fn watcher(&self) -> Result<Option<Box<dyn Watcher>>, StoreError> {
+        todo!("on Postgres")
     }
 
     fn reader(&self) -> Result<Box<dyn Backend>, StoreError> {

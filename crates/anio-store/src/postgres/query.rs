@@ -8,7 +8,7 @@ use super::connection::Connection;
 use super::error::Inner;
 use super::schema::{anio_attempts, anio_runs};
 use crate::error::StoreError;
-use crate::record::{FactRecord, RunQuery, RunRecord, RunStatus};
+use crate::record::{FactRecord, RunOptions, RunQuery, RunRecord, RunStatus};
 use crate::row::{FactRow, corrupt_row, from_json};
 
 /// How many runs a list has where nobody says.
@@ -120,7 +120,9 @@ impl RunRow {
             plan: self.plan.parse::<Fingerprint>().map_err(|_| corrupt("plan is no fingerprint"))?,
             status: RunStatus::from_word(&self.status).ok_or_else(|| corrupt("status is unknown"))?,
             input: Output::from_json(self.input).map_err(|_| corrupt("input is not JSON"))?,
-            priority: self.priority,
+            options: RunOptions { priority: self.priority, ..RunOptions::default() },
+            requested: None,
+            news: 0,
             epoch: u32::try_from(self.epoch).map_err(|_| corrupt("epoch is no count"))?,
             submitted_at: Timestamp::from_micros(self.submitted_at),
             started_at: self.started_at.map(Timestamp::from_micros),

@@ -84,7 +84,7 @@ impl<'a> Runs<'a> {
             columns.workflow.push(run.workflow.as_str());
             columns.plan.push(run.plan.to_string());
             columns.status.push(status.as_str());
-            columns.priority.push(run.priority);
+            columns.priority.push(run.options.priority);
             columns.worker.push(worker.filter(|_| status != RunStatus::Parked));
             columns.submitted_at.push(submitted_at);
             columns.started_at.push(worker.map(|_| submitted_at));

@@ -25,15 +25,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anio_core::plan::PlanRecord;
 use anio_core::{Fingerprint, RunId, Timestamp, WorkflowName};
 use diesel::sqlite::SqliteConnection;
 
 use self::error::Failure;
 use self::lock::WorkerLocks;
-use crate::backend::Backend;
+use crate::backend::{Backend, Watcher};
 use crate::error::StoreError;
 use crate::record::{
-    Batch, Claim, ClaimedRun, Durability, FactRecord, NewWorker, Renewal, RunQuery, RunRecord, WorkerId,
+    Batch, Claim, ClaimedRun, Durability, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening,
+    Request, Requested, RunQuery, RunRecord, Submission, WorkerId,
 };
 
 /// One connection to a SQLite file.
@@ -126,7 +128,7 @@ impl Backend for Sqlite {
             .filter(|(id, expires_at)| *expires_at <= now || self.locks.is_free(*id))
             .map(|(id, _)| id)
             .collect();
-        Ok(Renewal { dead, queued: seen.queued })
+        Ok(Renewal { dead, queued: seen.queued, ..Renewal::default() })
     }
 
     fn bury(&mut self, dead: &[WorkerId]) -> Result<u64, StoreError> {
@@ -160,6 +162,34 @@ impl Backend for Sqlite {
 
     fn facts(&mut self, run: RunId) -> Result<Vec<FactRecord>, StoreError> {
         query::facts(&mut self.connection, &[run]).map_err(Failure::into_error)
+    }
+
+    fn submit(&mut self, _: &NewRun, _: (Fingerprint, &PlanRecord)) -> Result<Submission, StoreError> {
+        todo!("on SQLite")
+    }
+
+    fn request(&mut self, _: RunId, _: Request) -> Result<Requested, StoreError> {
+        todo!("on SQLite")
+    }
+
+    fn append(&mut self, _: RunId, _: &[FactRecord]) -> Result<Requested, StoreError> {
+        todo!("on SQLite")
+    }
+
+    fn reopen(&mut self, _: &Reopening) -> Result<Requested, StoreError> {
+        todo!("on SQLite")
+    }
+
+    fn prune(&mut self, _: &Prune) -> Result<Pruned, StoreError> {
+        todo!("on SQLite")
+    }
+
+    fn facts_from(&mut self, _: RunId, _: u64) -> Result<Vec<FactRecord>, StoreError> {
+        todo!("on SQLite")
+    }
+
+    fn watcher(&self) -> Result<Option<Box<dyn Watcher>>, StoreError> {
+        todo!("on SQLite")
     }
 
     fn reader(&self) -> Result<Box<dyn Backend>, StoreError> {

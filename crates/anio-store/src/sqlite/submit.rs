@@ -80,7 +80,7 @@ impl<'a> RunRow<'a> {
             workflow: run.workflow.as_str(),
             plan: run.plan.to_string(),
             status: status.as_str(),
-            priority: run.priority,
+            priority: run.options.priority,
             epoch: 0,
             worker,
             submitted_at,

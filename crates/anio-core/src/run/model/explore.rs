@@ -225,6 +225,9 @@ impl Key<'_> {
                 FactKind::Interrupted { .. } => self.number(4),
                 FactKind::Expanded { .. } => self.number(5),
                 FactKind::Skipped { .. } => self.number(6),
+                FactKind::Cancelled => self.number(7),
+                FactKind::Cleared => self.number(8),
+                FactKind::Called => self.number(9),
             }
         }
     }

@@ -299,7 +299,12 @@ impl Ledger {
                 entry.n_kills = 0;
                 Ok(())
             }
-            FactKind::Started | FactKind::Expanded { .. } | FactKind::Skipped { .. } => Ok(()),
+            FactKind::Started
+            | FactKind::Expanded { .. }
+            | FactKind::Skipped { .. }
+            | FactKind::Cancelled
+            | FactKind::Cleared
+            | FactKind::Called => Ok(()),
         }
     }
 
