@@ -309,6 +309,14 @@ pub enum TaskError {
     },
     /// The task was told to stop: its run was cancelled, or its worker shuts down.
     Cancelled,
+    /// The task decides by its own inputs not to run: it is skipped, as by a condition that does not hold,
+    /// and no further attempt follows. Of a mapped task's element it is a failure like any other.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// A failure that was stored, read back: what `on_failure` is told.
+    Stored(TaskFailure),
 }
 
 impl TaskError {
@@ -339,6 +347,7 @@ impl TaskError {
             Self::Timeout { .. } => FailureKind::Timeout,
             Self::Cancelled => FailureKind::Cancelled,
             Self::Data { .. } => FailureKind::Data,
+            Self::Stored(failure) => return failure.clone(),
             _ => FailureKind::Error,
         };
         let mut causes = Vec::new();
@@ -381,6 +390,8 @@ impl fmt::Display for TaskError {
             }
             Self::Panicked { message, location: None } => write!(f, "panicked: {message}"),
             Self::Cancelled => f.write_str("cancelled"),
+            Self::Skipped { reason } => write!(f, "decided not to run: {reason}"),
+            Self::Stored(failure) => fmt::Display::fmt(failure, f),
         }
     }
 }
@@ -396,6 +407,12 @@ impl fmt::Debug for TaskError {
 impl<E: StdError + Send + Sync + 'static> From<E> for TaskError {
     fn from(error: E) -> Self {
         Self::Failed(Box::new(error))
+    }
+}
+
+impl From<TaskFailure> for TaskError {
+    fn from(failure: TaskFailure) -> Self {
+        Self::Stored(failure)
     }
 }
 

@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::condition::Condition;
 use crate::name::{TaskName, WorkflowName};
-use crate::task::{Edge, ListLen, TaskDefinition};
+use crate::task::{Callbacks, Edge, ListLen, TaskDefinition};
 
 /// A compiled workflow: tasks by position, edges as positions, a topological order, a fingerprint.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ pub struct Plan {
     handlers: HashMap<u32, Vec<u32>>,
     fingerprint: Fingerprint,
     record: PlanRecord,
+    callbacks: Callbacks,
 }
 
 /// A task of a plan.
@@ -55,7 +56,11 @@ impl PlanTask {
 }
 
 impl Plan {
-    pub(crate) fn compile(workflow: WorkflowName, graph: &DiGraph<TaskDefinition, Edge>) -> Self {
+    pub(crate) fn compile(
+        workflow: WorkflowName,
+        graph: &DiGraph<TaskDefinition, Edge>,
+        callbacks: Callbacks,
+    ) -> Self {
         let names: Vec<_> = graph.node_weights().map(|task| TaskName::trusted(task.name.as_str())).collect();
         let by_name: HashMap<_, _> =
             (0..).zip(&names).map(|(position, name)| (name.clone(), position)).collect();
@@ -96,12 +101,18 @@ impl Plan {
             topological: topological(graph),
             fingerprint: record.fingerprint(),
             record,
+            callbacks,
         }
     }
 
     /// The workflow's name.
     pub fn workflow(&self) -> &WorkflowName {
         &self.workflow
+    }
+
+    /// What is called when all tasks of a run have settled.
+    pub fn callbacks(&self) -> &Callbacks {
+        &self.callbacks
     }
 
     /// The number of tasks.

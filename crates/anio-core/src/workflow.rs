@@ -15,7 +15,9 @@ use crate::error::{TaskError, WorkflowError, WorkflowErrors};
 use crate::name::{WorkflowName, check_name, did_you_mean};
 use crate::output::Output;
 use crate::plan::Plan;
-use crate::task::{ClosureTask, Dependency, Edge, TaskCall, TaskDefinition, TaskOptions};
+use crate::task::{
+    Callback, Callbacks, ClosureTask, Dependency, Edge, TaskCall, TaskDefinition, TaskOptions,
+};
 
 /// The most tasks that a workflow may have.
 pub const TASKS_MAX: usize = 1_000_000;
@@ -57,6 +59,7 @@ impl Workflow {
             name: name.into(),
             description: String::new(),
             tasks: Vec::new(),
+            callbacks: Callbacks::default(),
             problems: Vec::new(),
         }
     }
@@ -169,6 +172,7 @@ pub struct WorkflowBuilder {
     name: String,
     description: String,
     tasks: Vec<TaskDefinition>,
+    callbacks: Callbacks,
     problems: Vec<WorkflowError>,
 }
 
@@ -231,6 +235,42 @@ impl WorkflowBuilder {
         self
     }
 
+    /// Calls a function after each task run of the task added last that succeeded.
+    #[must_use]
+    pub fn on_success(mut self, callback: Callback) -> Self {
+        match self.tasks.last_mut() {
+            Some(last) => last.callbacks.on_success = Some(callback),
+            None => self.problems.push(WorkflowError::NoTaskBefore),
+        }
+        self
+    }
+
+    /// Calls a function after each task run of the task added last that failed for good.
+    #[must_use]
+    pub fn on_failure(mut self, callback: Callback) -> Self {
+        match self.tasks.last_mut() {
+            Some(last) => last.callbacks.on_failure = Some(callback),
+            None => self.problems.push(WorkflowError::NoTaskBefore),
+        }
+        self
+    }
+
+    /// Calls a function when all tasks of a run have settled and no failure is left unhandled, before the
+    /// run counts as ended.
+    #[must_use]
+    pub fn on_run_success(mut self, callback: Callback) -> Self {
+        self.callbacks.on_success = Some(callback);
+        self
+    }
+
+    /// Calls a function when all tasks of a run have settled and a failure is left unhandled, before the
+    /// run counts as ended. A run that is cancelled, or whose deadline passes, is not told of.
+    #[must_use]
+    pub fn on_run_failure(mut self, callback: Callback) -> Self {
+        self.callbacks.on_failure = Some(callback);
+        self
+    }
+
     /// Maps the task added last over the list that another returns: one task run per element, each of
     /// which reads its own by [`TaskCall::element`]. The list may have up to 1,000,000 elements; an
     /// empty one is a map of zero, which succeeds.
@@ -256,7 +296,7 @@ impl WorkflowBuilder {
     /// All that is wrong, at once: names, options, unknown or doubled dependencies, and the path of
     /// each cycle.
     pub fn build(self) -> Result<Workflow, WorkflowErrors> {
-        let Self { name, description, tasks, mut problems } = self;
+        let Self { name, description, tasks, callbacks, mut problems } = self;
         let workflow_name = WorkflowName::new(&name).map_err(|error| problems.push(error)).ok();
         if tasks.is_empty() {
             problems.push(WorkflowError::NoTasks { workflow: name.clone() });
@@ -269,7 +309,7 @@ impl WorkflowBuilder {
         find_cycles(&graph, &mut problems);
         match workflow_name {
             Some(name) if problems.is_empty() => {
-                let plan = Plan::compile(name.clone(), &graph);
+                let plan = Plan::compile(name.clone(), &graph, callbacks);
                 check_conditions(&plan, &mut problems);
                 if !problems.is_empty() {
                     return Err(WorkflowErrors(problems));

@@ -1,9 +1,12 @@
 //! A task: how it is described, what it is given, what it gives back.
 
 mod call;
+mod callback;
 mod handle;
+mod rate;
 mod states;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -12,7 +15,9 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 pub use self::call::{Argument, Element, Settled, TaskCall};
+pub use self::callback::{Callback, Callbacks, Ending};
 pub use self::handle::{Cancellation, Never, TaskHandle};
+pub use self::rate::{InvalidRate, Rate};
 pub use self::states::States;
 use crate::condition::Condition;
 use crate::context::Writes;
@@ -51,6 +56,11 @@ pub struct TaskOptions {
     pub priority: i32,
     /// The most task runs of this task that execute at one time on a worker. Default: no limit of its own.
     pub concurrency: Option<u32>,
+    /// How much of which of the worker's named resources one task run takes while it executes. Default:
+    /// nothing.
+    pub needs: BTreeMap<String, u32>,
+    /// How often task runs of this task start on a worker. Default: as often as they can.
+    pub rate: Option<Rate>,
     /// Where it runs. Default: on tokio.
     pub lane: Lane,
 }
@@ -89,6 +99,20 @@ impl TaskOptions {
         self
     }
 
+    /// Sets how much of a named resource of the worker one task run takes while it executes.
+    #[must_use]
+    pub fn needs(mut self, resource: impl Into<String>, units: u32) -> Self {
+        self.needs.insert(resource.into(), units);
+        self
+    }
+
+    /// Sets how often task runs of this task start on a worker.
+    #[must_use]
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.rate = Some(rate);
+        self
+    }
+
     /// Sets where the body runs.
     #[must_use]
     pub fn lane(mut self, lane: Lane) -> Self {
@@ -113,6 +137,9 @@ impl TaskOptions {
         }
         if self.concurrency == Some(0) {
             return invalid("concurrency", "is 0; leave it out for no limit");
+        }
+        if self.needs.values().any(|units| *units == 0) {
+            return invalid("needs", "takes 0 of a resource; leave it out");
         }
         Ok(())
     }
@@ -170,6 +197,8 @@ pub struct TaskDefinition {
     pub options: TaskOptions,
     /// When it runs; `None`: when every dependency whose success it needs has succeeded.
     pub condition: Option<Condition>,
+    /// What is called when a task run of it has ended.
+    pub callbacks: Callbacks,
     /// The name of the type of its output, part of the workflow's fingerprint.
     pub output_type: &'static str,
     /// Whether the body reads or writes the context; where not, none is prepared.
@@ -192,6 +221,7 @@ impl TaskDefinition {
             dependencies: Vec::new(),
             options: TaskOptions::default(),
             condition: None,
+            callbacks: Callbacks::default(),
             output_type: "",
             uses_context: false,
             gather: None,
