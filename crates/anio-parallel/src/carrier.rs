@@ -160,9 +160,13 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             let _dispatch = this.dispatch.as_ref().map(dispatcher::set_default);
-            let _lent = Lent::enter(this.scope);
-            let _in_span = this.span.enter();
-            this.future.set(None);
+            {
+                let _lent = Lent::enter(this.scope);
+                let _in_span = this.span.enter();
+                this.future.set(None);
+            }
+            // A registry lets go of a span's parent through the thread's subscriber: the span goes first.
+            *this.span = Span::none();
         }
     }
 }
