@@ -7,7 +7,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -114,6 +114,37 @@ impl Cancel {
 impl fmt::Debug for Cancel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cancel").field("is_cancelled", &self.0.token.is_cancelled()).finish()
+    }
+}
+
+/// Waits for a token beside other waiting, again and again, without taking its lock at each look.
+pub(crate) struct CalledOff {
+    cancel: Cancel,
+    cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Whom the token will wake.
+    waiting: Option<Waker>,
+}
+
+impl CalledOff {
+    pub(crate) fn new(cancel: &Cancel) -> Self {
+        let cancelled = Box::pin(cancel.token().clone().cancelled_owned());
+        Self { cancel: cancel.clone(), cancelled, waiting: None }
+    }
+
+    pub(crate) fn is_so(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // The flag stands before this future in the token's list: it is raised when the waker is called.
+        if self.cancel.is_cancelled() {
+            return Poll::Ready(());
+        }
+        if self.waiting.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            return Poll::Pending;
+        }
+        self.waiting = Some(context.waker().clone());
+        self.cancelled.as_mut().poll(context)
     }
 }
 

@@ -13,13 +13,14 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt};
-use tokio_util::sync::{DropGuard, WaitForCancellationFutureOwned};
+use tokio_util::sync::DropGuard;
 
 use super::job::{Job, Starter};
+use crate::cancel::CalledOff;
 use crate::carrier::Carrier;
 use crate::error::Error;
 use crate::progress::Meter;
@@ -44,9 +45,7 @@ pub(super) struct Spread<S, F, R> {
     n_pulled: u64,
     end: End,
     scope: Scope,
-    called_off: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Whom the token will wake; asking it again takes its lock.
-    waiting: Option<Waker>,
+    called_off: CalledOff,
     meter: Meter,
     /// Cancels the token of the items when the stream is dropped.
     _guard: DropGuard,
@@ -83,8 +82,7 @@ where
             ready: Ready::new(order),
             n_pulled: 0,
             end: End::Open,
-            called_off: Box::pin(scope.token().clone().cancelled_owned()),
-            waiting: None,
+            called_off: CalledOff::new(scope.cancel()),
             meter: Meter::start(here.scope(), what, total),
             _guard: scope.token().clone().drop_guard(),
             scope,
@@ -149,16 +147,6 @@ where
         self.end = End::Stopping(error);
     }
 
-    fn poll_called_off(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.waiting.as_ref().is_some_and(|waker| waker.will_wake(context.waker()))
-            && !self.scope.cancel().is_cancelled()
-        {
-            return Poll::Pending;
-        }
-        self.waiting = Some(context.waker().clone());
-        self.called_off.as_mut().poll(context)
-    }
-
     fn poll_stopped(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<R, Error>>> {
         while ready!(self.running.poll_next_unpin(context)).is_some() {}
         match std::mem::replace(&mut self.end, End::Ended) {
@@ -193,7 +181,7 @@ where
                 }
                 None if this.source.is_none() && this.running.is_empty() => this.end = End::Ended,
                 None => {
-                    ready!(this.poll_called_off(context));
+                    ready!(this.called_off.poll(context));
                     this.stop(Error::Cancelled);
                 }
             }
