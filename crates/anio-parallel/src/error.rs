@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::sync::Arc;
 
+use crate::quantity::QuantityError;
+
 /// What the function of an item may fail with: every `std::error::Error` converts into it by `?`, so do
 /// texts and other boxed errors.
 pub type Cause = Box<dyn StdError + Send + Sync + 'static>;
@@ -53,6 +55,9 @@ pub enum Error {
     /// A channel or queue is full, and the sender would not wait. Nothing was sent.
     #[error("the channel is full")]
     Full,
+    /// A text stands for no rate or duration. Nothing was run; the message says what is allowed.
+    #[error(transparent)]
+    Quantity(#[from] QuantityError),
     /// The threads of a pool could not be started. Nothing was run; a smaller pool may do.
     #[error("a pool of {n_threads} threads could not be started: {source}")]
     Pool {

@@ -20,6 +20,7 @@
 //! | a stream | an async function over n items at a time | [`par_then`](ParStreamExt::par_then) |
 //! | a stream | a function that computes over n items at a time | [`par_map`](ParStreamExt::par_map) |
 //! | a stream | several readers | [`broadcast`](ParStreamExt::broadcast), [`scatter`](ParStreamExt::scatter) and [`gather`] |
+//! | items that come and go, results to be handled one by one | a queue with its own order and pace | [`queue::Runner`] |
 //! | threads and tasks of your own | a bounded way between them | [`channel()`] |
 //! | a closure for plain rayon | scope and span in it | [`carry`] |
 //!
@@ -53,6 +54,8 @@ mod par_map;
 mod partition;
 mod pool;
 mod progress;
+mod quantity;
+pub mod queue;
 pub mod scope;
 mod stage;
 pub mod stream;
@@ -66,6 +69,7 @@ pub use par_map::ParMap;
 pub use partition::partition;
 pub use pool::Pool;
 pub use progress::{Progress, progress};
+pub use quantity::{QuantityError, Rate, StandsFor};
 pub use scope::Scope;
 pub use stage::Stage;
 pub use stream::{ParStreamExt, TryParStreamExt, gather, gather_ordered};
@@ -74,5 +78,6 @@ pub use stream::{ParStreamExt, TryParStreamExt, gather, gather_ordered};
 pub mod prelude {
     pub use rayon::prelude::*;
 
+    pub use crate::queue::WorkQueue;
     pub use crate::{ParMap, ParStreamExt, TryParStreamExt};
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use anio_parallel::queue::{Fifo, Runner};
 use anio_parallel::{ParMap, ParStreamExt, Pool, Scope, carry, cpu, try_cpu};
 use futures::{StreamExt, TryStreamExt, stream};
 use opentelemetry::trace::{SpanId, TracerProvider};
@@ -204,4 +205,18 @@ async fn a_span_is_closed_before_its_answer_is_there() {
         scope.clone().run(async { stream::iter([1]).par_map(1, |n| n).next().await }.instrument(task)).await;
     }
     assert_eq!(trace.spans().named("task").len(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_of_a_work_queue_are_children_of_the_span_that_ran_the_job() {
+    let trace = Trace::start();
+    let job = Runner::new(Fifo::new(3)).named("fetch").items(0..8_u64).execute(3, |n| async move {
+        info_span!("inner").in_scope(|| ());
+        Ok::<_, anio_parallel::Error>(n)
+    });
+    job.handle(|_| ()).run().instrument(info_span!("task")).await.ok().unwrap();
+    let spans = trace.spans();
+    spans.assert_items_of("task", 8);
+    assert_eq!(spans.named("inner").len(), 8);
+    spans.assert_one_trace();
 }

@@ -36,7 +36,7 @@ use crate::error::{Cause, Error};
 use crate::stage::Stage;
 use batching::Batching;
 use job::Starter;
-use source::failing;
+pub(crate) use source::failing;
 use spread::{Order, Spread};
 
 /// Parallel forms of a stream of plain items.

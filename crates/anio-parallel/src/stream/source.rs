@@ -9,9 +9,9 @@ use crate::error::{Cause, Error};
 use crate::panic;
 
 /// Ends after its end, or after a panic of the source, whatever it is asked then.
-pub(super) struct Failing<S>(Option<Pin<Box<S>>>);
+pub(crate) struct Failing<S>(Option<Pin<Box<S>>>);
 
-pub(super) fn failing<S>(source: S) -> Failing<S> {
+pub(crate) fn failing<S>(source: S) -> Failing<S> {
     Failing(Some(Box::pin(source)))
 }
 
