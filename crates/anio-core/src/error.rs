@@ -226,7 +226,8 @@ pub enum ContextError {
 /// variants, never by a message.
 ///
 /// `TaskError` itself is no `std::error::Error`, which is what lets `?` take every error; it converts
-/// into `Box<dyn std::error::Error + Send + Sync>`.
+/// into `Box<dyn std::error::Error + Send + Sync>`, where what it says about retries is kept: see
+/// [`BoxedTaskError`].
 ///
 /// ```
 /// use anio_core::TaskError;
@@ -419,11 +420,35 @@ impl From<TaskFailure> for TaskError {
 impl From<TaskError> for Source {
     fn from(error: TaskError) -> Self {
         match error {
-            TaskError::Failed(source) | TaskError::Fatal(source) | TaskError::RetryAfter { source, .. } => {
-                source
-            }
-            other => other.to_string().into(),
+            TaskError::Failed(source) => source,
+            other => Box::new(BoxedTaskError(other)),
         }
+    }
+}
+
+/// A [`TaskError`] in a box of errors: one that is fatal, or names a delay, is still so when the box comes
+/// back as a task's error.
+///
+/// ```
+/// use anio_core::TaskError;
+/// use anio_core::error::BoxedTaskError;
+///
+/// let boxed: Box<dyn std::error::Error + Send + Sync> = TaskError::fatal("no such customer").into();
+/// assert_eq!(boxed.to_string(), "no such customer");
+/// assert!(boxed.downcast_ref::<BoxedTaskError>().unwrap().0.is_fatal());
+/// ```
+#[derive(Debug)]
+pub struct BoxedTaskError(pub TaskError);
+
+impl fmt::Display for BoxedTaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl StdError for BoxedTaskError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
     }
 }
 

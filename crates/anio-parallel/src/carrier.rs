@@ -105,9 +105,9 @@ impl Carrier {
         self.carried(span, future)
     }
 
-    fn carried<F>(&self, span: Span, future: F) -> Carried<F> {
+    fn carried<F>(&self, span: Span, future: F) -> Carried<panic::Caught<F>> {
         let (scope, dispatch) = (Some(self.scope.clone()), self.dispatch.clone());
-        Carried { future: Some(future), span, scope, dispatch }
+        Carried { future: Some(panic::Caught::new(future)), span, scope, dispatch }
     }
 
     /// Calls the function of an item in its own span, once the carrier was entered; a panic becomes an
@@ -172,27 +172,13 @@ pin_project! {
 }
 
 impl<F: Future> Future for Carried<F> {
-    type Output = Result<F::Output, Error>;
+    type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let _dispatch = this.dispatch.as_ref().map(dispatcher::set_default);
         let _lent = Lent::enter(this.scope);
         let _in_span = this.span.enter();
-        let mut future = this.future;
-        let polled = panic::catch(|| {
-            let poll = future.as_mut().as_pin_mut().map(|future| future.poll(context));
-            if matches!(poll, Some(Poll::Ready(_))) {
-                // What its drop does belongs to the span, and what its drop panics is caught.
-                future.set(None);
-            }
-            poll
-        });
-        match polled {
-            Ok(Some(Poll::Ready(value))) => Poll::Ready(Ok(value)),
-            Ok(Some(Poll::Pending)) => Poll::Pending,
-            Ok(None) => unreachable!("a future is not polled after it was ready"),
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        this.future.as_pin_mut().expect("the future is there until the drop").poll(context)
     }
 }

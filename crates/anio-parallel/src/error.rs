@@ -1,6 +1,7 @@
 //! What can go wrong in a helper, by type.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::quantity::QuantityError;
@@ -20,15 +21,13 @@ pub type Cause = Box<dyn StdError + Send + Sync + 'static>;
 /// assert_eq!(error.index(), Some(2));
 /// assert!(error.cause::<std::num::ParseIntError>().is_some());
 /// ```
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The work was called off: the token of its scope was cancelled, or a sibling failed. What had not
     /// begun never will. Pass it on.
-    #[error("cancelled")]
     Cancelled,
     /// The function of an item panicked. The thread it ran on lives; the other items were stopped.
-    #[error("{}panicked{}: {message}", place(.stage.as_deref(), *.index), location.as_deref().map(|at| format!(" at {at}")).unwrap_or_default())]
     Panicked {
         /// The stage, where it has a name.
         stage: Option<Arc<str>>,
@@ -40,7 +39,9 @@ pub enum Error {
         location: Option<String>,
     },
     /// The function of an item, or the source, returned an error. The other items were stopped.
-    #[error("{}{source}", place(.stage.as_deref(), *.index))]
+    ///
+    /// The message of that error is part of this one's; `source()` gives what that error names as its own
+    /// source, so that a printed chain says nothing twice.
     Failed {
         /// The stage, where it has a name.
         stage: Option<Arc<str>>,
@@ -50,16 +51,12 @@ pub enum Error {
         source: Arc<dyn StdError + Send + Sync + 'static>,
     },
     /// The other side of a channel is gone; nothing more can be sent.
-    #[error("the channel is closed")]
     Closed,
     /// A channel or queue is full, and the sender would not wait. Nothing was sent.
-    #[error("the channel is full")]
     Full,
     /// A text stands for no rate or duration. Nothing was run; the message says what is allowed.
-    #[error(transparent)]
-    Quantity(#[from] QuantityError),
+    Quantity(QuantityError),
     /// The threads of a pool could not be started. Nothing was run; a smaller pool may do.
-    #[error("a pool of {n_threads} threads could not be started: {source}")]
     Pool {
         /// How many were asked for; 0 for one per core.
         n_threads: usize,
@@ -68,12 +65,55 @@ pub enum Error {
     },
 }
 
-fn place(stage: Option<&str>, index: Option<u64>) -> String {
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::Panicked { stage, index, message, location } => {
+                write_place(f, stage.as_deref(), *index)?;
+                f.write_str("panicked")?;
+                if let Some(location) = location {
+                    write!(f, " at {location}")?;
+                }
+                write!(f, ": {message}")
+            }
+            Self::Failed { stage, index, source } => {
+                write_place(f, stage.as_deref(), *index)?;
+                fmt::Display::fmt(source, f)
+            }
+            Self::Closed => f.write_str("the channel is closed"),
+            Self::Full => f.write_str("the channel is full"),
+            Self::Quantity(error) => fmt::Display::fmt(error, f),
+            Self::Pool { n_threads, source } => {
+                write!(f, "a pool of {n_threads} threads could not be started: {source}")
+            }
+        }
+    }
+}
+
+fn write_place(f: &mut fmt::Formatter<'_>, stage: Option<&str>, index: Option<u64>) -> fmt::Result {
     match (stage, index) {
-        (Some(stage), Some(index)) => format!("stage {stage:?}, item {index}: "),
-        (Some(stage), None) => format!("stage {stage:?}: "),
-        (None, Some(index)) => format!("item {index}: "),
-        (None, None) => String::new(),
+        (Some(stage), Some(index)) => write!(f, "stage {stage:?}, item {index}: "),
+        (Some(stage), None) => write!(f, "stage {stage:?}: "),
+        (None, Some(index)) => write!(f, "item {index}: "),
+        (None, None) => Ok(()),
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Failed { source, .. } => source.source(),
+            Self::Quantity(error) => error.source(),
+            Self::Pool { source, .. } => source.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<QuantityError> for Error {
+    fn from(error: QuantityError) -> Self {
+        Self::Quantity(error)
     }
 }
 

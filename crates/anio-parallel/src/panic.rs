@@ -3,7 +3,11 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Once;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
 
 use crate::error::Error;
 
@@ -24,6 +28,41 @@ pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Error> {
         message: message(&*payload),
         location: LOCATION.take(),
     })
+}
+
+pin_project! {
+    /// A future whose panics, at a poll or when it is dropped after the last one, are errors.
+    pub(crate) struct Caught<F> {
+        #[pin]
+        future: Option<F>,
+    }
+}
+
+impl<F> Caught<F> {
+    pub(crate) fn new(future: F) -> Self {
+        Self { future: Some(future) }
+    }
+}
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut future = self.project().future;
+        let polled = catch(|| {
+            let poll = future.as_mut().as_pin_mut().map(|future| future.poll(context));
+            if matches!(poll, Some(Poll::Ready(_))) {
+                future.set(None);
+            }
+            poll
+        });
+        match polled {
+            Ok(Some(Poll::Ready(value))) => Poll::Ready(Ok(value)),
+            Ok(Some(Poll::Pending)) => Poll::Pending,
+            Ok(None) => unreachable!("a future is not polled after it was ready"),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
 }
 
 /// Notes the place of every panic for the thread that panics, and passes on to the hook from before.

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cancel::Cancel;
 use crate::error::Error;
+use crate::panic;
 use crate::pool::Pool;
 use crate::progress::Progress;
 
@@ -113,6 +114,14 @@ impl Scope {
     /// Polls the future in this scope, and drops it there.
     pub fn run<F: Future>(self, future: F) -> impl Future<Output = F::Output> + use<F> {
         InScope { future: Some(future), scope: Some(self) }
+    }
+
+    /// Polls the future in this scope, and drops it there; a panic becomes an error.
+    ///
+    /// # Errors
+    /// [`Error::Panicked`], with its place; what the future left half-changed is dropped.
+    pub fn run_caught<F: Future>(self, future: F) -> impl Future<Output = Result<F::Output, Error>> + use<F> {
+        self.run(panic::Caught::new(future))
     }
 
     /// Calls the function in this scope.

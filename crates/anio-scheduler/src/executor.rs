@@ -1,6 +1,5 @@
 //! Executes one attempt: on tokio, on the rayon pool or on a blocking thread; always answers once.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +7,16 @@ use anio_core::error::{FailureKind, TaskFailure};
 use anio_core::run::{AttemptError, Retry, TaskRunKey};
 use anio_core::task::{Cancellation, TaskCall, TaskReturn};
 use anio_core::{Lane, RunId, Task, TaskError, Timestamp, WorkflowName};
+use anio_parallel::{Pool, Scope};
 use anio_store::record::WorkerId;
 use async_trait::async_trait;
-use futures::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
+use crate::block_on::block_on;
 use crate::clock::Clock;
-use crate::panic;
+use crate::verdict::{Verdict, verdict};
 
 /// The answer of an attempt's body.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ pub(crate) struct Attempt {
 /// Where bodies run and where their answers go.
 #[derive(Clone, Debug)]
 pub(crate) struct Executor {
-    pub(crate) pool: Arc<rayon::ThreadPool>,
+    pub(crate) pool: Pool,
     /// Unbounded, and yet bounded: each slot sends one answer, two where a plain function timed out.
     pub(crate) returns: UnboundedSender<Returned>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -87,16 +87,17 @@ impl Executor {
             is_given: false,
         };
         match attempt.ticket.lane {
-            Lane::Async => drop(tokio::spawn(run_async(attempt, answer))),
+            Lane::Async => drop(tokio::spawn(run_async(attempt, self.pool.clone(), answer))),
             Lane::Cpu | Lane::Blocking => self.spawn_plain(attempt, answer),
         }
     }
 
     fn spawn_plain(&self, attempt: Attempt, mut answer: Answer) {
+        let pool = self.pool.clone();
         let (lane, timeout, token) = (attempt.ticket.lane, attempt.timeout, attempt.token.clone());
         let Some(timeout) = timeout else {
             let body = move || {
-                let outcome = run_plain(attempt);
+                let outcome = run_plain(attempt, pool);
                 answer.give(outcome, Slot::Free);
             };
             self.on_lane(lane, body);
@@ -105,7 +106,7 @@ impl Executor {
         // A thread cannot be stopped: at the time-out the answer is given, and the slot follows when the
         // function returns.
         let (done, ended) = tokio::sync::oneshot::channel();
-        self.on_lane(lane, move || drop(done.send(run_plain(attempt))));
+        self.on_lane(lane, move || drop(done.send(run_plain(attempt, pool))));
         tokio::spawn(async move {
             let mut ended = ended;
             match tokio::time::timeout(timeout, &mut ended).await {
@@ -123,17 +124,18 @@ impl Executor {
 
     fn on_lane(&self, lane: Lane, body: impl FnOnce() + Send + 'static) {
         if lane == Lane::Cpu {
-            self.pool.spawn(body);
+            self.pool.rayon().spawn(body);
         } else {
             tokio::task::spawn_blocking(body);
         }
     }
 }
 
-async fn run_async(attempt: Attempt, mut answer: Answer) {
+async fn run_async(attempt: Attempt, pool: Pool, mut answer: Answer) {
     let Attempt { task, call, token, timeout, value_bytes_max, span, .. } = attempt;
     let outcome = {
-        let body = AssertUnwindSafe(task.run(call)).catch_unwind().instrument(span);
+        let scope = Scope::new(pool, token.clone());
+        let body = scope.run_caught(async move { task.run(call).await }).instrument(span);
         let limit = async {
             match timeout {
                 Some(timeout) => tokio::time::sleep(timeout).await,
@@ -153,25 +155,27 @@ async fn run_async(attempt: Attempt, mut answer: Answer) {
     answer.give(outcome, Slot::Free);
 }
 
-fn run_plain(attempt: Attempt) -> BodyOutcome {
+fn run_plain(attempt: Attempt, pool: Pool) -> BodyOutcome {
     let Attempt { task, call, token, value_bytes_max, span, .. } = attempt;
     if token.is_cancelled() {
         return BodyOutcome::Interrupted;
     }
-    let body = AssertUnwindSafe(task.run(call)).catch_unwind();
+    let scope = Scope::new(pool, token.clone());
+    let body = scope.run_caught(async move { task.run(call).await });
     // A plain function is done at the first poll; a hand-written task that waits is waited for.
-    let result = span.in_scope(|| futures::executor::block_on(body));
+    let result = span.in_scope(|| block_on(body));
     ended(result, value_bytes_max, &token)
 }
 
-type Caught = Result<Result<TaskReturn, TaskError>, Box<dyn std::any::Any + Send>>;
+type Caught = Result<Result<TaskReturn, TaskError>, anio_parallel::Error>;
 
 fn ended(result: Caught, value_bytes_max: usize, token: &CancellationToken) -> BodyOutcome {
-    let result = match result {
-        Ok(Ok(value)) => check_size(value, value_bytes_max),
-        Ok(Err(TaskError::Cancelled)) if token.is_cancelled() => return BodyOutcome::Interrupted,
-        Ok(Err(error)) => Err(error),
-        Err(payload) => Err(panic::caught(&*payload)),
+    let result = match result.map_err(TaskError::from).flatten() {
+        Ok(value) => check_size(value, value_bytes_max),
+        Err(error) => match verdict(error) {
+            Verdict::CalledOff(_) if token.is_cancelled() => return BodyOutcome::Interrupted,
+            Verdict::CalledOff(error) | Verdict::Failed(error) => Err(error),
+        },
     };
     BodyOutcome::Ended(result.map_err(AttemptError::from))
 }

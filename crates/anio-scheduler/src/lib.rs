@@ -14,6 +14,7 @@
 //! A worker owns whole runs under one lease. The scheduler's loop is the only one that touches their
 //! state, so there is no lock on it; bodies, the store and the timers speak to it through its inbox.
 
+mod block_on;
 pub mod clock;
 pub mod config;
 pub mod error;
@@ -21,11 +22,11 @@ mod executor;
 mod keeper;
 mod limit;
 mod live_run;
-mod panic;
 mod pending;
 mod ready;
 pub mod scheduler;
 mod timer;
+mod verdict;
 mod worker;
 
 pub use clock::{Clock, SystemClock};

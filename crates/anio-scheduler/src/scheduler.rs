@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anio_core::run::RunState;
 use anio_core::{Output, RunId, Workflow, WorkflowName};
+use anio_parallel::Pool;
 use anio_store::Store;
 use anio_store::record::{ClaimedRun, RunRecord, RunStatus, WorkerId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -89,15 +90,11 @@ impl Scheduler {
     /// Those of the store, of the configuration, and [`Error::DuplicateWorkflow`].
     pub async fn start(store: Store, config: Config, workflows: Vec<Workflow>) -> Result<Self, Error> {
         config.check()?;
-        crate::panic::install_hook();
         let mut known = HashMap::new();
         for workflow in workflows {
             register(&mut known, workflow)?;
         }
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(config.cpu_threads)
-            .thread_name(|i| format!("anio-cpu-{i}"))
-            .build()
+        let pool = Pool::new(config.cpu_threads)
             .map_err(|error| Error::InvalidConfig { option: "cpu_threads", problem: error.to_string() })?;
         let names: Vec<_> = known.keys().cloned().collect();
         store.unpark(names).await?;

@@ -17,6 +17,8 @@ pub use anio_macros::task;
 #[doc = include_str!("docs/workflow_macro.md")]
 pub use anio_macros::workflow_macro as workflow;
 
+#[doc(inline)]
+pub use anio_parallel as parallel;
 pub use anio_scheduler::Error;
 pub use anio_store::record::{FactRecord, RunQuery, RunRecord, RunStatus, WorkerId};
 pub use anio_store::{Durability, Store, StoreError};

@@ -85,10 +85,10 @@ impl Worker {
         messages: mpsc::Receiver<Message>,
         keeper: Keeper,
         workflows: HashMap<WorkflowName, Workflow>,
-        pool: rayon::ThreadPool,
+        pool: anio_parallel::Pool,
     ) -> Self {
         let (sender, returns) = mpsc::unbounded_channel();
-        let executor = Executor { pool: Arc::new(pool), returns: sender, clock: Arc::clone(&config.clock) };
+        let executor = Executor { pool, returns: sender, clock: Arc::clone(&config.clock) };
         Self {
             plain: Lane::of(config.concurrency),
             cpu: Lane::of(config.cpu_threads),

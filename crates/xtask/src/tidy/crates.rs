@@ -4,6 +4,7 @@
 //!             anio-macros
 //!                  │
 //!    anio ─────────┴──► anio-scheduler ──► anio-store ──► anio-core
+//!                              └─────────► anio-parallel
 //! ```
 
 use std::{collections::BTreeSet, fs, path::Path};
@@ -12,12 +13,13 @@ use super::Complaints;
 use crate::{Result, cargo};
 
 /// The published crates, each with those of them that it may depend on.
-const MAY_DEPEND_ON: [(&str, &[&str]); 5] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 6] = [
     ("anio-core", &[]),
     ("anio-macros", &[]),
+    ("anio-parallel", &[]),
     ("anio-store", &["anio-core"]),
-    ("anio-scheduler", &["anio-core", "anio-store"]),
-    ("anio", &["anio-core", "anio-macros", "anio-store", "anio-scheduler"]),
+    ("anio-scheduler", &["anio-core", "anio-parallel", "anio-store"]),
+    ("anio", &["anio-core", "anio-macros", "anio-parallel", "anio-store", "anio-scheduler"]),
 ];
 
 const N_CRATES_MAX: usize = 99;
@@ -55,7 +57,8 @@ pub(super) fn arrows() -> Complaints {
     Ok(complaints)
 }
 
-/// Only anio-store knows SQL; only anio-scheduler, the facade, and what Postgres needs in anio-store know tokio.
+/// Only anio-store knows SQL; only anio-scheduler, anio-parallel, the facade, and what Postgres needs in
+/// anio-store know tokio.
 pub(super) fn databases_and_runtimes() -> Complaints {
     let core = Tree::of("anio-core").all_features().read()?;
     let mut complaints: Vec<String> = core
@@ -72,7 +75,7 @@ pub(super) fn databases_and_runtimes() -> Complaints {
                 .extend(wrong.map(|name| format!("{package} depends on {name}; only anio-store knows SQL")));
         }
         let tokio = match package {
-            "anio" | "anio-scheduler" => continue,
+            "anio" | "anio-parallel" | "anio-scheduler" => continue,
             "anio-store" => direct.sqlite_alone().read()?,
             _ => diesel,
         };
