@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::scope::Scope;
 
-/// The least time between two reports of one helper, the last one apart.
+/// The least time between two reports of one helper, the first and the last one apart.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Takes reports of progress: a progress bar, a log, a field of a handle.
@@ -62,13 +62,17 @@ struct Counting {
 
 impl Meter {
     pub(crate) fn start(scope: &Scope, what: impl Into<Arc<str>>, total: Option<u64>) -> Self {
-        Self(scope.progress().map(|place| Counting {
-            place: Arc::clone(place),
-            what: what.into(),
-            total,
-            done: AtomicU64::new(0),
-            started: Instant::now(),
-            due: AtomicU64::new(0),
+        Self(scope.progress().map(|place| {
+            let what = what.into();
+            place.report(&what, 0, total);
+            Counting {
+                place: Arc::clone(place),
+                what,
+                total,
+                done: AtomicU64::new(0),
+                started: Instant::now(),
+                due: AtomicU64::new(nanos(INTERVAL)),
+            }
         }))
     }
 

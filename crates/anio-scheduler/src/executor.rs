@@ -6,7 +6,7 @@ use std::time::Duration;
 use anio_core::error::{FailureKind, TaskFailure};
 use anio_core::run::{AttemptError, Retry, TaskRunKey};
 use anio_core::task::{Cancellation, TaskCall, TaskReturn};
-use anio_core::{Lane, RunId, Task, TaskError, Timestamp, WorkflowName};
+use anio_core::{Lane, RunId, Task, TaskError, TaskName, Timestamp, WorkflowName};
 use anio_parallel::{Pool, Scope};
 use anio_store::record::WorkerId;
 use async_trait::async_trait;
@@ -16,6 +16,7 @@ use tracing::{Instrument, Span};
 
 use crate::block_on::block_on;
 use crate::clock::Clock;
+use crate::progress::{Board, Reporter, Reporting};
 use crate::verdict::{Verdict, verdict};
 
 /// The answer of an attempt's body.
@@ -66,18 +67,47 @@ pub(crate) struct Attempt {
     pub(crate) token: CancellationToken,
     pub(crate) value_bytes_max: usize,
     pub(crate) span: Span,
+    pub(crate) reporter: Arc<Reporter>,
+}
+
+impl Attempt {
+    /// What its body finds around it.
+    fn scope(&self, pool: Pool) -> Scope {
+        let reporter: Arc<dyn anio_parallel::Progress> = self.reporter.clone();
+        Scope::new(pool, self.token.clone()).progress_to(reporter)
+    }
+}
+
+/// What is around all bodies of a worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Around {
+    /// Where they compute.
+    pub(crate) pool: Pool,
+    /// Where they say how far they are.
+    pub(crate) board: Board,
 }
 
 /// Where bodies run and where their answers go.
 #[derive(Clone, Debug)]
 pub(crate) struct Executor {
-    pub(crate) pool: Pool,
+    pub(crate) around: Around,
     /// Unbounded, and yet bounded: each slot sends one answer, two where a plain function timed out.
     pub(crate) returns: UnboundedSender<Returned>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Executor {
+    /// What takes an attempt's reports of its progress.
+    pub(crate) fn reporter(
+        &self,
+        run: RunId,
+        task: &TaskName,
+        index: Option<u32>,
+        attempt: u32,
+    ) -> Arc<Reporter> {
+        Reporter::new(&self.around.board, &self.clock, run, task, (index, attempt))
+    }
+
     /// Starts the body and returns at once.
     pub(crate) fn spawn(&self, attempt: Attempt) {
         let answer = Answer {
@@ -87,13 +117,13 @@ impl Executor {
             is_given: false,
         };
         match attempt.ticket.lane {
-            Lane::Async => drop(tokio::spawn(run_async(attempt, self.pool.clone(), answer))),
+            Lane::Async => drop(tokio::spawn(run_async(attempt, self.around.pool.clone(), answer))),
             Lane::Cpu | Lane::Blocking => self.spawn_plain(attempt, answer),
         }
     }
 
     fn spawn_plain(&self, attempt: Attempt, mut answer: Answer) {
-        let pool = self.pool.clone();
+        let pool = self.around.pool.clone();
         let (lane, timeout, token) = (attempt.ticket.lane, attempt.timeout, attempt.token.clone());
         let Some(timeout) = timeout else {
             let body = move || {
@@ -124,7 +154,7 @@ impl Executor {
 
     fn on_lane(&self, lane: Lane, body: impl FnOnce() + Send + 'static) {
         if lane == Lane::Cpu {
-            self.pool.rayon().spawn(body);
+            self.around.pool.rayon().spawn(body);
         } else {
             tokio::task::spawn_blocking(body);
         }
@@ -132,9 +162,10 @@ impl Executor {
 }
 
 async fn run_async(attempt: Attempt, pool: Pool, mut answer: Answer) {
-    let Attempt { task, call, token, timeout, value_bytes_max, span, .. } = attempt;
+    let scope = attempt.scope(pool);
+    let Attempt { task, call, token, timeout, value_bytes_max, span, reporter, .. } = attempt;
     let outcome = {
-        let scope = Scope::new(pool, token.clone());
+        let _reporting = Reporting(reporter);
         let body = scope.run_caught(async move { task.run(call).await }).instrument(span);
         let limit = async {
             match timeout {
@@ -156,11 +187,12 @@ async fn run_async(attempt: Attempt, pool: Pool, mut answer: Answer) {
 }
 
 fn run_plain(attempt: Attempt, pool: Pool) -> BodyOutcome {
-    let Attempt { task, call, token, value_bytes_max, span, .. } = attempt;
+    let scope = attempt.scope(pool);
+    let Attempt { task, call, token, value_bytes_max, span, reporter, .. } = attempt;
     if token.is_cancelled() {
         return BodyOutcome::Interrupted;
     }
-    let scope = Scope::new(pool, token.clone());
+    let _reporting = Reporting(reporter);
     let body = scope.run_caught(async move { task.run(call).await });
     // A plain function is done at the first poll; a hand-written task that waits is waited for.
     let result = span.in_scope(|| block_on(body));

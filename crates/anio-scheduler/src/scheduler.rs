@@ -13,7 +13,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{Config, INBOX_MESSAGES_MAX};
 use crate::error::Error;
+use crate::executor::Around;
 use crate::keeper::Keeper;
+use crate::progress::{Board, TaskProgress};
 use crate::worker::Worker;
 
 /// A run that has ended: its final state, shared by all who waited.
@@ -80,6 +82,7 @@ pub(crate) enum Message {
 pub struct Scheduler {
     inbox: mpsc::Sender<Message>,
     store: Store,
+    board: Board,
 }
 
 impl Scheduler {
@@ -94,20 +97,27 @@ impl Scheduler {
         for workflow in workflows {
             register(&mut known, workflow)?;
         }
+        let board = Board::default();
         let pool = Pool::new(config.cpu_threads)
             .map_err(|error| Error::InvalidConfig { option: "cpu_threads", problem: error.to_string() })?;
         let names: Vec<_> = known.keys().cloned().collect();
         store.unpark(names).await?;
         let (inbox, messages) = mpsc::channel(INBOX_MESSAGES_MAX);
         let keeper = Keeper::start(&store, &config, inbox.downgrade()).await?;
-        let worker = Worker::new(config, store.clone(), inbox.downgrade(), messages, keeper, known, pool);
+        let around = Around { pool, board: board.clone() };
+        let worker = Worker::new(config, store.clone(), inbox.downgrade(), messages, keeper, known, around);
         tokio::spawn(worker.run());
-        Ok(Self { inbox, store })
+        Ok(Self { inbox, store, board })
     }
 
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What the attempts of a run that this worker executes now say of their progress.
+    pub fn progress(&self, run: RunId) -> Vec<TaskProgress> {
+        self.board.of_run(run)
     }
 
     /// Submits a run for each input, all in one commit; durable when this returns, or none of them is.

@@ -19,7 +19,7 @@ pub use anio_macros::workflow_macro as workflow;
 
 #[doc(inline)]
 pub use anio_parallel as parallel;
-pub use anio_scheduler::Error;
+pub use anio_scheduler::{Error, TaskProgress};
 pub use anio_store::record::{FactRecord, RunQuery, RunRecord, RunStatus, WorkerId};
 pub use anio_store::{Durability, Store, StoreError};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anio_core::RunId;
 use anio_core::run::RunState;
-use anio_scheduler::Scheduler;
+use anio_scheduler::{Scheduler, TaskProgress};
 use anio_store::record::{FactRecord, RunRecord, RunStatus};
 use futures::Stream;
 use tokio::sync::watch;
@@ -93,6 +93,40 @@ impl RunHandle {
         let record = self.record().await?;
         let outcome = self.outcome(record).await?;
         Ok(outcome.tasks())
+    }
+
+    /// How far the tasks that run now say they are, by [`TaskHandle::progress`](crate::TaskHandle::progress)
+    /// and by the helpers of [`anio::parallel`](crate::parallel): one entry per count, ordered by task and
+    /// element. A task that has reported nothing, has ended, or runs in another process has none.
+    ///
+    /// A snapshot out of memory: look as often as you draw. Nothing of it is stored.
+    ///
+    /// ```
+    /// use anio::prelude::*;
+    /// use anio::TaskCall;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> anio::Result<()> {
+    /// let thumbnails = Workflow::builder("thumbnails")
+    ///     .task("draw", TaskOptions::new(), |call: TaskCall| async move {
+    ///         call.handle().progress(3, 10);
+    ///         call.handle().cancelled().await;
+    ///         Ok::<_, TaskError>(())
+    ///     })
+    ///     .build()?;
+    /// let engine = Engine::builder().store("memory:").start().await?;
+    /// let run = engine.submit(thumbnails, ()).await?;
+    /// let draw = loop {
+    ///     if let Some(draw) = run.progress().into_iter().next() {
+    ///         break draw;
+    ///     }
+    ///     tokio::task::yield_now().await;
+    /// };
+    /// assert_eq!((draw.task.as_str(), draw.done, draw.total), ("draw", 3, Some(10)));
+    /// # Ok(()) }
+    /// ```
+    pub fn progress(&self) -> Vec<TaskProgress> {
+        self.scheduler.progress(self.id)
     }
 
     /// What happens to the run, from its first fact on, each when it is durable; the last is

@@ -1,4 +1,4 @@
-//! Which attempt a body is, and whether it should stop.
+//! Which attempt a body is, whether it should stop, and how far it says it is.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub struct TaskHandle {
     map_index: Option<u32>,
     attempt: u32,
     cancellation: Arc<dyn Cancellation>,
+    progress: Option<Arc<dyn Progress>>,
 }
 
 impl TaskHandle {
@@ -31,7 +32,13 @@ impl TaskHandle {
         attempt: u32,
         cancellation: Arc<dyn Cancellation>,
     ) -> Self {
-        Self { run_id, workflow, task, map_index, attempt, cancellation }
+        Self { run_id, workflow, task, map_index, attempt, cancellation, progress: None }
+    }
+
+    /// Gives what the task says of its progress to somebody.
+    #[must_use]
+    pub fn with_progress(self, progress: Arc<dyn Progress>) -> Self {
+        Self { progress: Some(progress), ..self }
     }
 
     /// A handle for calling a task function by hand, in a unit test: a nil run, attempt 1, never cancelled.
@@ -95,6 +102,18 @@ impl TaskHandle {
         self.cancellation.cancelled().await;
     }
 
+    /// Says how far the task has come: `done` of `total`, for whoever watches the run in this process (see
+    /// `RunHandle::progress`). The first call, best with 0 done, starts the clock for rates.
+    ///
+    /// Nothing of it is stored. It costs a lock of the attempt's own and may be called often. Where nobody
+    /// knows the total, `anio::parallel::progress` takes `None`; the helpers of `anio::parallel` report by
+    /// themselves.
+    pub fn progress(&self, done: u64, total: u64) {
+        if let Some(progress) = &self.progress {
+            progress.report(done, Some(total));
+        }
+    }
+
     /// Passes on that the task should stop, as an error for `?`.
     ///
     /// # Errors
@@ -122,6 +141,12 @@ pub trait Cancellation: Send + Sync + 'static {
     fn is_cancelled(&self) -> bool;
     /// Returns when the task should stop.
     async fn cancelled(&self);
+}
+
+/// Takes what a task says of its progress; the scheduler implements it.
+pub trait Progress: Send + Sync + 'static {
+    /// `done` of `total` are done; `None` where nobody knows the total.
+    fn report(&self, done: u64, total: Option<u64>);
 }
 
 /// A task that is never told to stop.

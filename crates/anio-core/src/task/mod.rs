@@ -16,7 +16,7 @@ use serde::Serialize;
 
 pub use self::call::{Argument, Element, Settled, TaskCall};
 pub use self::callback::{Callback, Callbacks, Ending};
-pub use self::handle::{Cancellation, Never, TaskHandle};
+pub use self::handle::{Cancellation, Never, Progress, TaskHandle};
 pub use self::rate::{InvalidRate, Rate};
 pub use self::states::States;
 use crate::condition::Condition;

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use self::stop::{StopPhase, Stopping};
 use crate::config::{Config, INBOX_MESSAGES_MAX};
 use crate::error::Error;
-use crate::executor::{Attempt, BodyOutcome, Executor, Returned, Slot, Ticket, Token};
+use crate::executor::{Around, Attempt, BodyOutcome, Executor, Returned, Slot, Ticket, Token};
 use crate::keeper::{Keeper, Room};
 use crate::limit::Limits;
 use crate::live_run::{LiveRun, final_failure, record_of, take_up};
@@ -85,10 +85,10 @@ impl Worker {
         messages: mpsc::Receiver<Message>,
         keeper: Keeper,
         workflows: HashMap<WorkflowName, Workflow>,
-        pool: anio_parallel::Pool,
+        around: Around,
     ) -> Self {
         let (sender, returns) = mpsc::unbounded_channel();
-        let executor = Executor { pool, returns: sender, clock: Arc::clone(&config.clock) };
+        let executor = Executor { around, returns: sender, clock: Arc::clone(&config.clock) };
         Self {
             plain: Lane::of(config.concurrency),
             cpu: Lane::of(config.cpu_threads),
@@ -454,6 +454,7 @@ impl Worker {
         let limited = definition.options.concurrency.map(|_| plan.workflow().clone());
         let lane = definition.options.lane;
         let scope = if definition.uses_context { live.state.scope(key.task) } else { Arc::default() };
+        let reporter = self.executor.reporter(run, &task.name, key.map_index, attempt);
         let handle = TaskHandle::new(
             run,
             plan.workflow().clone(),
@@ -461,7 +462,8 @@ impl Worker {
             key.map_index,
             attempt,
             Arc::new(Token(token.clone())),
-        );
+        )
+        .with_progress(reporter.clone());
         let states = Arc::clone(&self.config.states);
         let call =
             TaskCall::new(handle, live.state.input().clone(), live.state.arguments(key), scope, states);
@@ -481,6 +483,7 @@ impl Worker {
             token,
             value_bytes_max: self.config.value_bytes_max,
             span,
+            reporter,
         });
     }
 
