@@ -62,7 +62,7 @@ pub trait Backend: Send + 'static {
     ///
     /// | state | pause | resume | cancel |
     /// |---|---|---|---|
-    /// | queued | paused | refused | cancelled |
+    /// | queued | paused, or refused where cancelling was asked | refused | cancelled |
     /// | paused | done | queued | cancelled |
     /// | parked | refused | refused | cancelled |
     /// | running | sent, or refused where cancelling was asked | sent where pausing was asked, else refused | sent |
@@ -71,7 +71,8 @@ pub trait Backend: Send + 'static {
     ///
     /// What is sent is in `requested` (resuming empties it) and raises `news` by one. Cancelled at once, a
     /// run has ended: it has its `finished_at`, and nothing is requested of it. A queued run of which
-    /// cancelling was asked (its worker died before it did so) is cancelled by the second request.
+    /// cancelling was asked (its worker died before it did so) is cancelled by the second request. A run that
+    /// is paused keeps the time that it is due at; one that is cancelled is due no more, and parked no more.
     ///
     /// # Errors
     /// Those of the database.
@@ -97,7 +98,9 @@ pub trait Backend: Send + 'static {
 
     /// One step of deleting runs that have ended, with all that is stored of them, in a transaction of a
     /// few milliseconds. Between two steps, and after a crash between them, a run is there wholly or is not
-    /// to be seen: not by `run`, `runs`, `facts`, and its idempotency key is free.
+    /// to be seen: to every verb it is unknown, and its idempotency key is free. A run of which a part is
+    /// gone is gone on with first, whatever is asked for. Each step looks at a bounded number of runs, so one
+    /// may delete nothing and have a next all the same.
     ///
     /// # Errors
     /// Those of the database.
@@ -111,7 +114,7 @@ pub trait Backend: Send + 'static {
     fn claim(&mut self, claim: &Claim) -> Result<Vec<ClaimedRun>, StoreError>;
 
     /// Renews a lease and looks for dead workers, queued runs, and news of this worker's runs, in at most
-    /// two statements. Runs that have become due are in the queue then.
+    /// two statements; two more where runs have become due, which are in the queue then.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`].
@@ -125,14 +128,16 @@ pub trait Backend: Send + 'static {
     /// Those of the database.
     fn bury(&mut self, dead: &[WorkerId]) -> Result<u64, StoreError>;
 
-    /// Gives a lease back: the worker's runs return to the queue, and it can commit nothing more.
+    /// Gives a lease back: the worker's runs return to the queue as by [`Backend::bury`], and it can commit
+    /// nothing more.
     ///
     /// # Errors
     /// Those of the database.
     fn release(&mut self, worker: WorkerId) -> Result<(), StoreError>;
 
     /// Puts parked runs of these workflows back into the queue: those parked because their workflow was
-    /// unknown, or that may go on under a changed program.
+    /// unknown, or that may go on under a changed program; those of which pausing was asked are `paused`
+    /// instead. Returns how many runs.
     ///
     /// # Errors
     /// Those of the database.

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use anio_core::RunId;
 use thiserror::Error;
 
 /// An error of the store. Passwords never show in one.
@@ -47,6 +48,34 @@ pub enum StoreError {
         found: String,
         /// The newest migration of this program.
         known: String,
+    },
+    /// The database lacks tables of this version of Anio. Nothing was changed; open the engine on that
+    /// database first, which makes them.
+    #[error("{database} lacks the tables of this version of Anio; open the engine on that database first")]
+    NoTables {
+        /// The database, without its password.
+        database: String,
+    },
+    /// What a run was given beside its input is over a limit. Nothing was stored.
+    #[error("workflow {workflow:?}: {option} {problem}")]
+    InvalidOption {
+        /// The workflow.
+        workflow: String,
+        /// Which option: `idempotency_key`, `tags` or `traceparent`.
+        option: &'static str,
+        /// What is wrong with it, and what is allowed.
+        problem: String,
+    },
+    /// There is a run of this workflow with this idempotency key, and with another input. Nothing was stored:
+    /// submit the same input, or use another key.
+    #[error("workflow {workflow:?}: run {run} has the idempotency key {key:?} and another input")]
+    IdempotencyConflict {
+        /// The workflow.
+        workflow: String,
+        /// The key.
+        key: String,
+        /// The run that has it.
+        run: RunId,
     },
     /// The database can only be read. Nothing was changed.
     #[error("{database} cannot be written: {problem}")]

@@ -8,11 +8,14 @@ pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod record;
+mod request;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod store;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod submit_in;
 mod url;
 mod writer;
 

@@ -145,7 +145,7 @@ pub struct NewRun {
     /// When it was submitted.
     pub submitted_at: Timestamp,
     /// Whether the batch's worker has it from the start (state `running`), or nobody yet (`queued`). A run
-    /// that is due later is nobody's.
+    /// with a time that it is due at is nobody's.
     pub claim: bool,
 }
 
@@ -167,6 +167,22 @@ pub enum Request {
     Resume,
     /// Start nothing more, stop what runs, end.
     Cancel,
+}
+
+impl Request {
+    /// The word that is stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    /// The request with this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Pause, Self::Resume, Self::Cancel].into_iter().find(|request| request.as_str() == word)
+    }
 }
 
 /// What became of a request.
@@ -297,7 +313,7 @@ pub struct Batch {
     /// Runs to be parked.
     pub parks: Vec<ParkRecord>,
     /// Runs that their worker lets go because they are paused: `paused` then, or `queued` where they were
-    /// resumed or cancelled in between.
+    /// resumed or cancelled in between; one epoch further. Runs that the worker does not have stay as they are.
     pub holds: Vec<RunId>,
 }
 

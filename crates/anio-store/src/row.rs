@@ -8,7 +8,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::StoreError;
-use crate::record::FactRecord;
+use crate::record::{FactRecord, Request, RunOptions};
+
+/// The word in `anio_runs.status` for a run of which a part is deleted: to every verb it is unknown.
+#[cfg(feature = "sqlite")]
+pub(crate) const PRUNING: &str = "pruning";
 
 /// The columns of `anio_attempts` that depend on the kind of a fact.
 #[derive(Debug, Default)]
@@ -140,6 +144,45 @@ impl FactRow {
 /// Makes the error for a row of a table that cannot be read.
 pub(crate) fn corrupt_row(table: &'static str, id: String) -> impl Fn(&str) -> StoreError {
     move |problem| StoreError::Corrupt { problem: format!("{table}, run {id}: {problem}") }
+}
+
+/// The columns of `anio_runs` for what people gave a run, and asked of it, as they are read back.
+#[derive(Debug)]
+pub(crate) struct OptionColumns {
+    pub(crate) priority: i32,
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) due_at: Option<i64>,
+    pub(crate) deadline: Option<i64>,
+    pub(crate) tags: Option<String>,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) requested: Option<String>,
+}
+
+impl OptionColumns {
+    /// What is in these columns.
+    ///
+    /// # Errors
+    /// What is wrong with one.
+    pub(crate) fn read(self) -> Result<(RunOptions, Option<Request>), &'static str> {
+        let requested = match self.requested.as_deref() {
+            Some(word) => Some(Request::from_word(word).ok_or("requested is unknown")?),
+            None => None,
+        };
+        let options = RunOptions {
+            priority: self.priority,
+            idempotency_key: self.idempotency_key,
+            due_at: self.due_at.map(Timestamp::from_micros),
+            deadline: self.deadline.map(Timestamp::from_micros),
+            tags: from_json(self.tags.as_deref()).map_err(|_| "tags cannot be read")?.unwrap_or_default(),
+            traceparent: self.traceparent,
+        };
+        Ok((options, requested))
+    }
+}
+
+/// The column for tags: a JSON list, or null for none.
+pub(crate) fn tags_to_json(tags: &[String]) -> Option<String> {
+    (!tags.is_empty()).then(|| to_json(tags))
 }
 
 /// Plain data as JSON text.

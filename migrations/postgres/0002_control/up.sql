@@ -18,6 +18,9 @@ create index anio_runs_due on anio_runs (due_at) where due_at is not null;
 -- The runs that a worker has to look at again.
 create index anio_runs_news on anio_runs (worker) where status = 'running' and news > 0;
 
+-- The runs of which a part is deleted already: what the next step of pruning goes on with.
+create index anio_runs_pruning on anio_runs (id) where status = 'pruning';
+
 -- The queue, without those that wait for their time.
 drop index anio_runs_queued;
 create index anio_runs_queued on anio_runs (priority desc, id, workflow) where status = 'queued' and due_at is null;

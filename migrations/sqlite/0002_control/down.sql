@@ -1,5 +1,6 @@
 drop table anio_tags;
 drop index anio_runs_queued;
+drop index anio_runs_pruning;
 drop index anio_runs_news;
 drop index anio_runs_due;
 drop index anio_runs_idempotency;

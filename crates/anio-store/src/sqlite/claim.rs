@@ -11,9 +11,9 @@ use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
 
 use super::error::Failure;
-use super::json_list;
 use super::query::{self, RunRow};
 use super::schema::{anio_plans, anio_workers};
+use super::{json_list, lease};
 use crate::error::StoreError;
 use crate::record::{Claim, ClaimedRun, FactRecord, RunRecord};
 
@@ -26,12 +26,11 @@ set status = 'running',
 where id in (
     select id
     from anio_runs
-    where status = 'queued' and workflow in (select value from json_each(?))
+    where status = 'queued' and due_at is null and workflow in (select value from json_each(?))
     order by priority desc, id
     limit ?
 )
-returning id, workflow, plan, status, priority, epoch, submitted_at, started_at, finished_at, failure,
-    parked_reason, input";
+returning *";
 
 /// Takes queued runs, provided that the worker still holds its lease. The write lock is held.
 pub(super) fn claim(
@@ -44,6 +43,7 @@ pub(super) fn claim(
     if standing.count().get_result::<i64>(connection)? == 0 {
         return Err(Failure::Store(StoreError::LeaseLost));
     }
+    lease::promote(connection, now)?;
     let mut rows: Vec<RunRow> = diesel::sql_query(CLAIM)
         .bind::<Text, _>(worker)
         .bind::<BigInt, _>(now.as_micros())
@@ -98,11 +98,12 @@ fn plans(
 // Relies on `anio_runs_parked`.
 const UNPARK: &str = "
 update anio_runs
-set status = 'queued',
+set status = case when requested = 'pause' then 'paused' else 'queued' end,
+    requested = nullif(requested, 'pause'),
     parked_reason = null
 where status = 'parked' and workflow in (select value from json_each(?))";
 
-/// Puts the parked runs of workflows back into the queue.
+/// Puts the parked runs of workflows back into the queue, or on hold where that was asked.
 pub(super) fn unpark(connection: &mut SqliteConnection, workflows: &[WorkflowName]) -> Result<u64, Failure> {
     let n_runs = diesel::sql_query(UNPARK).bind::<Text, _>(json_list(workflows)).execute(connection)?;
     Ok(n_runs as u64)

@@ -4,8 +4,8 @@
 //! its lease does no work in vain.
 #![expect(clippy::ref_option_ref, reason = "made by diesel's derive")]
 
-use anio_core::Fingerprint;
 use anio_core::plan::PlanRecord;
+use anio_core::{Fingerprint, RunId};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Nullable, Text};
@@ -37,6 +37,7 @@ pub(super) fn commit(
     insert_facts(connection, &batch.facts)?;
     batch.ends.iter().try_for_each(|end| end_run(connection, end))?;
     batch.parks.iter().try_for_each(|park| park_run(connection, park))?;
+    batch.holds.iter().try_for_each(|run| hold_run(connection, *run, worker.as_deref()))?;
     Ok(())
 }
 
@@ -78,7 +79,7 @@ impl QueryId for Fence<'_> {
 
 impl RunQueryDsl<SqliteConnection> for Fence<'_> {}
 
-fn insert_facts(connection: &mut SqliteConnection, facts: &[FactRecord]) -> QueryResult<()> {
+pub(super) fn insert_facts(connection: &mut SqliteConnection, facts: &[FactRecord]) -> QueryResult<()> {
     let rows: Vec<AttemptRow<'_>> = facts.iter().map(AttemptRow::of).collect();
     for row in &rows {
         diesel::insert_into(anio_attempts::table).values(row).execute(connection)?;
@@ -146,7 +147,7 @@ struct EndRun {
 
 impl QueryFragment<Sqlite> for EndRun {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        out.push_sql("update anio_runs set status = ");
+        out.push_sql("update anio_runs set requested = null, status = ");
         out.push_bind_param::<Text, str>(self.status)?;
         out.push_sql(", failure = ");
         out.push_bind_param::<Nullable<Text>, _>(&self.failure)?;
@@ -175,6 +176,23 @@ fn park_run(connection: &mut SqliteConnection, park: &ParkRecord) -> QueryResult
             anio_runs::parked_reason.eq(&park.reason),
             anio_runs::worker.eq(None::<String>),
         ))
+        .execute(connection)
+        .map(drop)
+}
+
+const HOLD: &str = "
+update anio_runs
+set status = case when requested = 'pause' then 'paused' else 'queued' end,
+    requested = nullif(requested, 'pause'),
+    worker = null,
+    epoch = epoch + 1
+where id = ? and status = 'running' and worker = ?";
+
+/// Takes a run from its worker that has paused it.
+fn hold_run(connection: &mut SqliteConnection, run: RunId, worker: Option<&str>) -> QueryResult<()> {
+    diesel::sql_query(HOLD)
+        .bind::<Text, _>(run.to_string())
+        .bind::<Nullable<Text>, _>(worker)
         .execute(connection)
         .map(drop)
 }

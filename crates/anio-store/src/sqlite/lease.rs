@@ -4,16 +4,16 @@ use std::fs::File;
 
 use anio_core::Timestamp;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 
 use super::error::Failure;
 use super::json_list;
 use super::lock::WorkerLocks;
-use super::query::worker_id;
+use super::query::{self, worker_id};
 use super::schema::anio_workers;
 use crate::error::StoreError;
-use crate::record::{NewWorker, WorkerId};
+use crate::record::{NewWorker, News, RunStatus, WorkerId};
 
 /// How long the row of a worker that is gone is kept: for one that comes back from a long sleep to learn
 /// what became of its last commit.
@@ -25,8 +25,7 @@ pub(super) fn register(
     worker: &NewWorker,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let long_gone = anio_workers::lost_at.lt(now.as_micros() - KEPT_MICROS);
-    diesel::delete(anio_workers::table.filter(long_gone)).execute(connection)?;
+    forget(connection, now, now)?;
     let expires_at = now.after(worker.lease).as_micros();
     diesel::insert_into(anio_workers::table)
         .values((
@@ -41,48 +40,105 @@ pub(super) fn register(
     extend(connection, worker, now)
 }
 
+/// Deletes the rows of workers that were gone before a time, but for those that may still be asked for.
+pub(super) fn forget(
+    connection: &mut SqliteConnection,
+    gone_before: Timestamp,
+    now: Timestamp,
+) -> QueryResult<()> {
+    let before = gone_before.as_micros().min(now.as_micros() - KEPT_MICROS);
+    diesel::delete(anio_workers::table.filter(anio_workers::lost_at.lt(before))).execute(connection).map(drop)
+}
+
 /// What a worker sees when it renews its lease.
 pub(super) struct Seen {
     /// The other workers whose lease stands, and until when.
     pub(super) others: Vec<(WorkerId, Timestamp)>,
-    /// Whether there are queued runs.
+    /// Whether there are queued runs that are due.
     pub(super) queued: bool,
+    /// When the next run is due.
+    pub(super) next_due: Option<Timestamp>,
+    /// The worker's runs that others have changed.
+    pub(super) news: Vec<News>,
 }
 
-// One row per other worker, or one without a worker. Relies on `anio_runs_queued`.
+// Relies on `anio_runs_queued`, `anio_runs_due` and `anio_runs_news`.
 const LOOK_ROUND: &str = "
-select exists (select 1 from anio_runs where status = 'queued') as queued,
-       other.id as id,
-       other.expires_at as expires_at
-from (select 1)
-left join anio_workers as other on other.lost_at is null and other.id <> ?";
+select 'queue' as what,
+    null as id,
+    exists (select 1 from anio_runs where status = 'queued' and due_at is null) as n,
+    (select min(due_at) from anio_runs where status = 'queued' and due_at is not null) as at,
+    null as requested
+union all
+select 'worker', id, null, expires_at, null
+from anio_workers
+where lost_at is null and id <> ?
+union all
+select 'run', id, news, null, requested
+from anio_runs
+where worker = ? and status = 'running' and news > 0";
 
 #[derive(QueryableByName)]
-struct Other {
-    #[diesel(sql_type = Bool)]
-    queued: bool,
+struct Thing {
+    #[diesel(sql_type = Text)]
+    what: String,
     #[diesel(sql_type = Nullable<Text>)]
     id: Option<String>,
     #[diesel(sql_type = Nullable<BigInt>)]
-    expires_at: Option<i64>,
+    n: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    at: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    requested: Option<String>,
 }
 
-/// Renews a lease and looks round: two statements.
+/// Renews a lease and looks round: two statements, and two more where runs have become due.
 pub(super) fn renew(
     connection: &mut SqliteConnection,
     worker: &NewWorker,
     now: Timestamp,
 ) -> Result<Seen, Failure> {
     extend(connection, worker, now)?;
-    let rows: Vec<Other> =
-        diesel::sql_query(LOOK_ROUND).bind::<Text, _>(worker.id.to_string()).load(connection)?;
-    let queued = rows.iter().any(|row| row.queued);
-    let others = rows
-        .iter()
-        .filter_map(|row| Some((row.id.as_deref()?, row.expires_at?)))
-        .map(|(id, expires_at)| Ok((worker_id(id)?, Timestamp::from_micros(expires_at))))
-        .collect::<Result<_, StoreError>>()?;
-    Ok(Seen { others, queued })
+    let seen = look_round(connection, worker.id)?;
+    if seen.next_due.is_none_or(|due_at| due_at > now) {
+        return Ok(seen);
+    }
+    promote(connection, now)?;
+    look_round(connection, worker.id)
+}
+
+fn look_round(connection: &mut SqliteConnection, worker: WorkerId) -> Result<Seen, Failure> {
+    let things: Vec<Thing> = diesel::sql_query(LOOK_ROUND)
+        .bind::<Text, _>(worker.to_string())
+        .bind::<Text, _>(worker.to_string())
+        .load(connection)?;
+    let mut seen = Seen { others: Vec::new(), queued: false, next_due: None, news: Vec::new() };
+    for thing in things {
+        let at = thing.at.map(Timestamp::from_micros);
+        match (thing.what.as_str(), thing.id) {
+            ("worker", Some(id)) => seen.others.push((worker_id(&id)?, at.unwrap_or_default())),
+            ("run", Some(id)) => {
+                let (_, requested) =
+                    query::standing(&id, RunStatus::Running.as_str(), thing.requested.as_deref())?;
+                let run = query::run_id(&id)?;
+                let n = thing.n.and_then(|n| u64::try_from(n).ok()).unwrap_or_default();
+                seen.news.push(News { run, requested, n });
+            }
+            _ => (seen.queued, seen.next_due) = (thing.n == Some(1), at),
+        }
+    }
+    Ok(seen)
+}
+
+// Relies on `anio_runs_due`.
+const PROMOTE: &str = "
+update anio_runs
+set due_at = null
+where due_at <= ?";
+
+/// Puts runs whose time has come into the queue.
+pub(super) fn promote(connection: &mut SqliteConnection, now: Timestamp) -> QueryResult<()> {
+    diesel::sql_query(PROMOTE).bind::<BigInt, _>(now.as_micros()).execute(connection).map(drop)
 }
 
 fn extend(connection: &mut SqliteConnection, worker: &NewWorker, now: Timestamp) -> Result<(), Failure> {
@@ -136,7 +192,8 @@ where lost_at is null and id in (select value from json_each(?))";
 // Relies on `anio_runs_running`.
 const PUT_BACK: &str = "
 update anio_runs
-set status = 'queued',
+set status = case when requested = 'pause' then 'paused' else 'queued' end,
+    requested = nullif(requested, 'pause'),
     worker = null,
     epoch = epoch + 1
 where status = 'running' and worker in (select value from json_each(?))";

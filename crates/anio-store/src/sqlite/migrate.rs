@@ -4,7 +4,7 @@
 //! may keep its migrations in the same database. The caller holds the write lock: processes that start at
 //! once wait for each other, and all but the first find nothing to do.
 
-use diesel::connection::SimpleConnection;
+use diesel::connection::{LoadConnection, SimpleConnection};
 use diesel::migration::{Migration, MigrationSource};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -57,7 +57,10 @@ pub(super) fn migrate(connection: &mut SqliteConnection, database: &str) -> Resu
 ///
 /// # Errors
 /// [`StoreError::ForeignDatabase`] and [`StoreError::NewerSchema`].
-pub(super) fn pending(connection: &mut SqliteConnection, database: &str) -> Result<Pending, Failure> {
+pub(super) fn pending<C: LoadConnection<Backend = Sqlite>>(
+    connection: &mut C,
+    database: &str,
+) -> Result<Pending, Failure> {
     check_owner(connection, database)?;
     let mut known = MIGRATIONS.migrations().map_err(|source| StoreError::Database { source })?;
     known.sort_by_key(|migration| migration.name().version().to_string());
@@ -81,7 +84,10 @@ pub(super) fn pending(connection: &mut SqliteConnection, database: &str) -> Resu
     Ok(known)
 }
 
-fn check_owner(connection: &mut SqliteConnection, database: &str) -> Result<(), Failure> {
+fn check_owner<C: LoadConnection<Backend = Sqlite>>(
+    connection: &mut C,
+    database: &str,
+) -> Result<(), Failure> {
     let foreign = |problem: String| {
         Err(Failure::Store(StoreError::ForeignDatabase { database: database.to_owned(), problem }))
     };
@@ -98,7 +104,7 @@ fn check_owner(connection: &mut SqliteConnection, database: &str) -> Result<(), 
 }
 
 /// How many tables and views have such a name.
-fn n_tables(connection: &mut SqliteConnection, like: &str) -> QueryResult<i64> {
+fn n_tables<C: LoadConnection<Backend = Sqlite>>(connection: &mut C, like: &str) -> QueryResult<i64> {
     let sql = "select count(*) as n from sqlite_master
                where type in ('table', 'view') and name like ? escape '\\' and name not like 'sqlite\\_%' escape '\\'";
     count(connection, sql, like)
@@ -111,7 +117,7 @@ struct Count {
 }
 
 /// The one number that a statement gives; `like` is bound where the statement has a place for it.
-fn count(connection: &mut SqliteConnection, sql: &str, like: &str) -> QueryResult<i64> {
+fn count<C: LoadConnection<Backend = Sqlite>>(connection: &mut C, sql: &str, like: &str) -> QueryResult<i64> {
     let query = diesel::sql_query(sql);
     let row: Count = if like.is_empty() {
         query.get_result(connection)?

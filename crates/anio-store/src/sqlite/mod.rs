@@ -4,8 +4,8 @@
 //! starts on the file of one that has died sees so at once: each worker holds an operating-system lock on a
 //! file of its own beside the database (see `lock.rs`), and the lock goes with the process.
 //!
-//! A verb is a file: commit, submit, claim, lease, query; `migrate.rs` makes the tables
-//! and `open.rs` refuses files that are not ours before anything is changed in them.
+//! A verb is a file: commit, submit, request, claim, lease, prune, query, watch; `migrate.rs` makes the
+//! tables and `open.rs` refuses files that are not ours before anything is changed in them.
 
 mod claim;
 mod commit;
@@ -14,9 +14,12 @@ mod lease;
 mod lock;
 mod migrate;
 mod open;
+mod prune;
 mod query;
+mod request;
 mod schema;
 mod submit;
+mod watch;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -31,6 +34,7 @@ use diesel::sqlite::SqliteConnection;
 
 use self::error::Failure;
 use self::lock::WorkerLocks;
+use self::watch::Watch;
 use crate::backend::{Backend, Watcher};
 use crate::error::StoreError;
 use crate::record::{
@@ -128,7 +132,7 @@ impl Backend for Sqlite {
             .filter(|(id, expires_at)| *expires_at <= now || self.locks.is_free(*id))
             .map(|(id, _)| id)
             .collect();
-        Ok(Renewal { dead, queued: seen.queued, ..Renewal::default() })
+        Ok(Renewal { dead, queued: seen.queued, next_due: seen.next_due, news: seen.news })
     }
 
     fn bury(&mut self, dead: &[WorkerId]) -> Result<u64, StoreError> {
@@ -161,35 +165,35 @@ impl Backend for Sqlite {
     }
 
     fn facts(&mut self, run: RunId) -> Result<Vec<FactRecord>, StoreError> {
-        query::facts(&mut self.connection, &[run]).map_err(Failure::into_error)
+        self.facts_from(run, 0)
     }
 
-    fn submit(&mut self, _: &NewRun, _: (Fingerprint, &PlanRecord)) -> Result<Submission, StoreError> {
-        todo!("on SQLite")
+    fn submit(&mut self, run: &NewRun, plan: (Fingerprint, &PlanRecord)) -> Result<Submission, StoreError> {
+        self.transaction(|connection| submit::submit(connection, run, plan))
     }
 
-    fn request(&mut self, _: RunId, _: Request) -> Result<Requested, StoreError> {
-        todo!("on SQLite")
+    fn request(&mut self, run: RunId, request: Request) -> Result<Requested, StoreError> {
+        self.transaction(|connection| request::request(connection, run, request, now()))
     }
 
-    fn append(&mut self, _: RunId, _: &[FactRecord]) -> Result<Requested, StoreError> {
-        todo!("on SQLite")
+    fn append(&mut self, run: RunId, facts: &[FactRecord]) -> Result<Requested, StoreError> {
+        self.transaction(|connection| request::append(connection, run, facts))
     }
 
-    fn reopen(&mut self, _: &Reopening) -> Result<Requested, StoreError> {
-        todo!("on SQLite")
+    fn reopen(&mut self, reopening: &Reopening) -> Result<Requested, StoreError> {
+        self.transaction(|connection| request::reopen(connection, reopening))
     }
 
-    fn prune(&mut self, _: &Prune) -> Result<Pruned, StoreError> {
-        todo!("on SQLite")
+    fn prune(&mut self, prune: &Prune) -> Result<Pruned, StoreError> {
+        self.transaction(|connection| prune::prune(connection, prune, now()))
     }
 
-    fn facts_from(&mut self, _: RunId, _: u64) -> Result<Vec<FactRecord>, StoreError> {
-        todo!("on SQLite")
+    fn facts_from(&mut self, run: RunId, n: u64) -> Result<Vec<FactRecord>, StoreError> {
+        query::facts_from(&mut self.connection, run, n).map_err(Failure::into_error)
     }
 
     fn watcher(&self) -> Result<Option<Box<dyn Watcher>>, StoreError> {
-        todo!("on SQLite")
+        Ok(Some(Box::new(Watch::new(self.path.clone())?)))
     }
 
     fn reader(&self) -> Result<Box<dyn Backend>, StoreError> {

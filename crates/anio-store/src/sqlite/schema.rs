@@ -15,6 +15,20 @@ diesel::table! {
         failure -> Nullable<Text>,
         parked_reason -> Nullable<Text>,
         input -> Text,
+        due_at -> Nullable<BigInt>,
+        deadline -> Nullable<BigInt>,
+        idempotency_key -> Nullable<Text>,
+        tags -> Nullable<Text>,
+        traceparent -> Nullable<Text>,
+        requested -> Nullable<Text>,
+        news -> BigInt,
+    }
+}
+
+diesel::table! {
+    anio_tags (tag, run_id) {
+        tag -> Text,
+        run_id -> Text,
     }
 }
 

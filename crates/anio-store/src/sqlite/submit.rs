@@ -3,15 +3,20 @@
 
 use std::collections::HashSet;
 
-use anio_core::Fingerprint;
 use anio_core::plan::PlanRecord;
+use anio_core::{Fingerprint, Timestamp};
+use diesel::connection::LoadConnection;
 use diesel::prelude::*;
-use diesel::sqlite::SqliteConnection;
+use diesel::sqlite::{Sqlite, SqliteConnection};
 
-use super::now;
-use super::schema::{anio_plans, anio_runs};
-use crate::record::{Batch, NewRun, RunStatus};
-use crate::row::to_json;
+use super::error::Failure;
+use super::query::RunRow as StoredRun;
+use super::schema::{anio_plans, anio_runs, anio_tags};
+use super::{migrate, now};
+use crate::error::StoreError;
+use crate::record::{Batch, NewRun, RunStatus, Submission};
+use crate::row::{tags_to_json, to_json};
+use crate::submit_in::SubmitIn;
 
 /// The plans of a batch that are not known to be stored, each once.
 pub(super) fn unknown_plans<'a>(
@@ -24,8 +29,8 @@ pub(super) fn unknown_plans<'a>(
 }
 
 /// Stores plans; those that are there already are left as they are.
-pub(super) fn insert_plans(
-    connection: &mut SqliteConnection,
+pub(super) fn insert_plans<C: LoadConnection<Backend = Sqlite>>(
+    connection: &mut C,
     plans: &[(Fingerprint, &PlanRecord)],
 ) -> QueryResult<()> {
     for (fingerprint, record) in plans {
@@ -51,7 +56,62 @@ pub(super) fn insert_runs(
     for row in &rows {
         diesel::insert_into(anio_runs::table).values(row).execute(connection)?;
     }
+    runs.iter().try_for_each(|run| insert_tags(connection, run))
+}
+
+fn insert_tags<C: LoadConnection<Backend = Sqlite>>(connection: &mut C, run: &NewRun) -> QueryResult<()> {
+    for tag in &run.options.tags {
+        diesel::insert_into(anio_tags::table)
+            .values((anio_tags::tag.eq(tag), anio_tags::run_id.eq(run.id.to_string())))
+            .execute(connection)?;
+    }
     Ok(())
+}
+
+/// Stores one new run that nobody has yet, unless there is one with its key. In a transaction of the
+/// caller's, which need not hold the write lock yet: whoever comes second finds that the row is not inserted.
+pub(super) fn submit<C: LoadConnection<Backend = Sqlite>>(
+    connection: &mut C,
+    run: &NewRun,
+    plan: (Fingerprint, &PlanRecord),
+) -> Result<Submission, Failure> {
+    let n_runs = diesel::insert_into(anio_runs::table)
+        .values(&RunRow::of(run, None))
+        .on_conflict_do_nothing()
+        .execute(connection)?;
+    if n_runs == 1 {
+        insert_plans(connection, &[plan])?;
+        insert_tags(connection, run)?;
+        return Ok(Submission::New);
+    }
+    let of_this_key = anio_runs::table
+        .filter(anio_runs::workflow.eq(run.workflow.as_str()))
+        .filter(anio_runs::idempotency_key.eq(&run.options.idempotency_key))
+        .filter(anio_runs::id.ne(run.id.to_string()));
+    let known: Option<StoredRun> = of_this_key.select(StoredRun::as_select()).first(connection).optional()?;
+    // Without another, it is the run itself that is stored already.
+    Ok(match known {
+        Some(row) => Submission::Known(Box::new(row.into_record()?)),
+        None => Submission::New,
+    })
+}
+
+impl SubmitIn for Sqlite {
+    fn submit_in<C: LoadConnection<Backend = Self>>(
+        connection: &mut C,
+        run: &NewRun,
+        plan: (Fingerprint, &PlanRecord),
+    ) -> Result<Submission, StoreError> {
+        let submit_checked = |connection: &mut C| {
+            let database = "the database of this connection";
+            if migrate::pending(connection, database)?.is_empty() {
+                submit(connection, run, plan)
+            } else {
+                Err(Failure::Store(StoreError::NoTables { database: database.to_owned() }))
+            }
+        };
+        connection.transaction(submit_checked).map_err(Failure::into_error)
+    }
 }
 
 // Nulls are written out: one statement then fits every row, and stays prepared.
@@ -68,11 +128,17 @@ struct RunRow<'a> {
     submitted_at: i64,
     started_at: Option<i64>,
     input: &'a str,
+    due_at: Option<i64>,
+    deadline: Option<i64>,
+    idempotency_key: Option<&'a str>,
+    tags: Option<String>,
+    traceparent: Option<&'a str>,
 }
 
 impl<'a> RunRow<'a> {
     fn of(run: &'a NewRun, worker: Option<&'a str>) -> Self {
-        let worker = worker.filter(|_| run.claim);
+        let options = &run.options;
+        let worker = worker.filter(|_| run.claim && options.due_at.is_none());
         let status = if worker.is_some() { RunStatus::Running } else { RunStatus::Queued };
         let submitted_at = run.submitted_at.as_micros();
         Self {
@@ -80,12 +146,17 @@ impl<'a> RunRow<'a> {
             workflow: run.workflow.as_str(),
             plan: run.plan.to_string(),
             status: status.as_str(),
-            priority: run.options.priority,
+            priority: options.priority,
             epoch: 0,
             worker,
             submitted_at,
             started_at: worker.map(|_| submitted_at),
             input: run.input.json().get(),
+            due_at: options.due_at.map(Timestamp::as_micros),
+            deadline: options.deadline.map(Timestamp::as_micros),
+            idempotency_key: options.idempotency_key.as_deref(),
+            tags: tags_to_json(&options.tags),
+            traceparent: options.traceparent.as_deref(),
         }
     }
 }

@@ -1,0 +1,113 @@
+//! What others than its worker do to a run: ask something of it, tell it facts, let it go on after its end.
+
+use anio_core::{RunId, Timestamp};
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+
+use super::commit::insert_facts;
+use super::error::Failure;
+use super::query::{known, standing};
+use super::schema::anio_runs;
+use crate::record::{FactRecord, Reopening, Request, Requested, RunStatus};
+use crate::request::Step;
+
+/// Asks something of a run. The write lock is held.
+pub(super) fn request(
+    connection: &mut SqliteConnection,
+    run: RunId,
+    request: Request,
+    now: Timestamp,
+) -> Result<Requested, Failure> {
+    let Some((status, requested)) = look(connection, run)? else { return Ok(Requested::UnknownRun) };
+    let step = Step::of(status, requested, request);
+    match step {
+        Step::Nothing(_) => {}
+        Step::Move(status) => move_to(connection, run, status, now)?,
+        Step::Send(requested) => send(connection, run, requested)?,
+    }
+    Ok(step.answer())
+}
+
+/// Adds facts that others than its worker have to tell of a run. The write lock is held.
+pub(super) fn append(
+    connection: &mut SqliteConnection,
+    run: RunId,
+    facts: &[FactRecord],
+) -> Result<Requested, Failure> {
+    let Some((status, requested)) = look(connection, run)? else { return Ok(Requested::UnknownRun) };
+    if status.is_terminal() {
+        return Ok(Requested::Refused(status));
+    }
+    insert_facts(connection, facts)?;
+    send(connection, run, requested)?;
+    Ok(if status == RunStatus::Running { Requested::Sent } else { Requested::Done(status) })
+}
+
+/// Lets a run go on that has ended. The write lock is held.
+pub(super) fn reopen(connection: &mut SqliteConnection, reopening: &Reopening) -> Result<Requested, Failure> {
+    let Some((status, _)) = look(connection, reopening.run)? else { return Ok(Requested::UnknownRun) };
+    let ended = [RunStatus::Succeeded, RunStatus::Failed].map(RunStatus::as_str);
+    let as_decided = anio_runs::table
+        .find(reopening.run.to_string())
+        .filter(anio_runs::epoch.eq(i64::from(reopening.epoch)))
+        .filter(anio_runs::status.eq_any(ended));
+    let n_runs = diesel::update(as_decided)
+        .set((
+            anio_runs::status.eq(RunStatus::Queued.as_str()),
+            anio_runs::epoch.eq(anio_runs::epoch + 1),
+            anio_runs::worker.eq(None::<String>),
+            anio_runs::finished_at.eq(None::<i64>),
+            anio_runs::failure.eq(None::<String>),
+            anio_runs::deadline.eq(None::<i64>),
+        ))
+        .execute(connection)?;
+    if n_runs == 0 {
+        return Ok(Requested::Refused(status));
+    }
+    insert_facts(connection, &reopening.facts)?;
+    Ok(Requested::Done(RunStatus::Queued))
+}
+
+fn look(
+    connection: &mut SqliteConnection,
+    run: RunId,
+) -> Result<Option<(RunStatus, Option<Request>)>, Failure> {
+    let row = known(run).select((anio_runs::status, anio_runs::requested));
+    let row: Option<(String, Option<String>)> = row.first(connection).optional()?;
+    let read = |(status, requested): (String, Option<String>)| {
+        standing(&run.to_string(), &status, requested.as_deref()).map_err(Failure::Store)
+    };
+    row.map(read).transpose()
+}
+
+fn move_to(
+    connection: &mut SqliteConnection,
+    run: RunId,
+    status: RunStatus,
+    now: Timestamp,
+) -> QueryResult<()> {
+    let row = anio_runs::table.find(run.to_string());
+    diesel::update(row)
+        .set((anio_runs::status.eq(status.as_str()), anio_runs::requested.eq(None::<String>)))
+        .execute(connection)?;
+    if status == RunStatus::Cancelled {
+        diesel::update(anio_runs::table.find(run.to_string()))
+            .set((
+                anio_runs::finished_at.eq(now.as_micros()),
+                anio_runs::parked_reason.eq(None::<String>),
+                anio_runs::due_at.eq(None::<i64>),
+            ))
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+fn send(connection: &mut SqliteConnection, run: RunId, requested: Option<Request>) -> QueryResult<()> {
+    diesel::update(anio_runs::table.find(run.to_string()))
+        .set((
+            anio_runs::requested.eq(requested.map(Request::as_str)),
+            anio_runs::news.eq(anio_runs::news + 1),
+        ))
+        .execute(connection)
+        .map(drop)
+}
