@@ -1,4 +1,5 @@
-//! The cases, one function each; they panic where a backend does not do as it must.
+//! The cases, one function each; they panic where a backend does not do as it must. Those that concern no
+//! single verb are here, the others beside.
 #![expect(clippy::unwrap_used, reason = "a case is a test: what fails must stop it")]
 #![expect(missing_docs, reason = "their names are sentences")]
 
@@ -12,19 +13,16 @@ use anio_core::{RunId, TaskFailure};
 
 use super::Fixture;
 use super::sample::{
-    LONG, OVER, at, claim, claimed, end, fact, facts_of, json, new_run, park, plan, run_id, submission,
-    succeeded, with_priority, worker, workflow, writes,
+    LONG, OVER, at, claim, claimed, end, fact, facts_of, ids, json, new_run, park, plan, run_id, stored,
+    submission, succeeded, with_priority, worker, workflow, writes,
 };
+pub use super::{due::*, prune::*, request::*, submit::*, watch::*};
 use crate::backend::Backend;
 use crate::error::StoreError;
-use crate::record::{Batch, ClaimedRun, EndRecord, FactRecord, NewRun, RunQuery, RunStatus};
-
-fn ids(runs: &[ClaimedRun]) -> Vec<RunId> {
-    runs.iter().map(|claimed| claimed.run.id).collect()
-}
+use crate::record::{Batch, EndRecord, FactRecord, NewRun, RunQuery, RunStatus};
 
 fn status(backend: &mut dyn Backend, run: u128) -> RunStatus {
-    backend.run(run_id(run)).unwrap().expect("the run is stored").status
+    stored(backend, run).status
 }
 
 fn is_lease_lost<T: std::fmt::Debug>(outcome: &Result<T, StoreError>) -> bool {
@@ -116,6 +114,9 @@ fn every_kind() -> Vec<FactRecord> {
         },
         FactRecord { map_index: Some(0), ..fact(1, "each", succeeded("true")) },
         FactRecord { map_index: Some(u32::MAX), ..fact(1, "each", succeeded("\"\"")) },
+        FactRecord { attempt: 0, ..fact(1, "given up", FactKind::Cancelled) },
+        FactRecord { attempt: 3, map_index: Some(7), ..fact(1, "each", FactKind::Cleared) },
+        fact(1, "load", FactKind::Called),
     ]
 }
 

@@ -9,8 +9,10 @@ use anio_core::run::FactKind;
 use anio_core::{Fingerprint, Output, RunId, TaskName, Timestamp, WorkflowName};
 use uuid::Uuid;
 
+use crate::backend::Backend;
 use crate::record::{
-    Batch, Claim, EndRecord, FactRecord, NewRun, NewWorker, ParkRecord, RunOptions, RunStatus, WorkerId,
+    Batch, Claim, ClaimedRun, EndRecord, FactRecord, NewRun, NewWorker, ParkRecord, RunOptions, RunRecord,
+    RunStatus, Submission, WorkerId,
 };
 
 /// A lease that lasts longer than any test.
@@ -88,6 +90,25 @@ pub(super) fn end(run: u128, status: RunStatus) -> EndRecord {
 
 pub(super) fn park(run: u128, reason: &str) -> ParkRecord {
     ParkRecord { run: run_id(run), reason: reason.to_owned() }
+}
+
+/// A run that is given more than its input.
+pub(super) fn with_options(options: RunOptions, run: NewRun) -> NewRun {
+    NewRun { options, ..run }
+}
+
+/// What a run submitted by itself becomes.
+pub(super) fn submit(backend: &mut dyn Backend, run: &NewRun) -> Submission {
+    let (fingerprint, record) = plan(run.workflow.as_str());
+    backend.submit(run, (fingerprint, &record)).expect("a sample can be stored")
+}
+
+pub(super) fn ids(runs: &[ClaimedRun]) -> Vec<RunId> {
+    runs.iter().map(|claimed| claimed.run.id).collect()
+}
+
+pub(super) fn stored(backend: &mut dyn Backend, run: u128) -> RunRecord {
+    backend.run(run_id(run)).expect("the database answers").expect("the run is stored")
 }
 
 /// A client's batch of new runs with their plans.
