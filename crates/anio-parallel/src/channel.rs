@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
+use tokio::sync::Mutex;
 
 use crate::cancel;
 use crate::error::Error;
@@ -41,7 +42,15 @@ const LOOK: Duration = Duration::from_millis(20);
 pub fn channel<T>(n_items_max: usize) -> (Sender<T>, Receiver<T>) {
     let (sender, receiver) = flume::bounded(n_items_max.max(1));
     let peak = Arc::new(AtomicUsize::new(0));
-    (Sender { sender, peak: Arc::clone(&peak) }, Receiver { items: receiver, stream: None, peak })
+    (Sender { sender, peak: Arc::clone(&peak) }, Receiver::new(receiver, peak))
+}
+
+/// A channel that holds nothing: an item goes from hand to hand, and the sender goes on once it was taken.
+/// Where the receiver waits already, one item may lie in between.
+pub(crate) fn rendezvous<T>() -> (Sender<T>, Receiver<T>) {
+    let (sender, receiver) = flume::bounded(0);
+    let peak = Arc::default();
+    (Sender { sender, peak: Arc::clone(&peak) }, Receiver::new(receiver, peak))
 }
 
 /// The sending side of a [`channel`]. A clone is one more producer.
@@ -167,15 +176,28 @@ impl<T> fmt::Debug for Sender<T> {
 pub struct Receiver<T: 'static> {
     items: flume::Receiver<T>,
     stream: Option<flume::r#async::RecvStream<'static, T>>,
+    /// Held by the one that waits. For each that waits, flume takes an item in at once, whether there is
+    /// room or not.
+    waits: Arc<Mutex<()>>,
     peak: Arc<AtomicUsize>,
 }
 
 impl<T> Receiver<T> {
+    fn new(items: flume::Receiver<T>, peak: Arc<AtomicUsize>) -> Self {
+        Self { items, stream: None, waits: Arc::default(), peak }
+    }
+
     /// The next item; `None` when all senders are gone and the channel is empty.
     ///
     /// # Cancel safety
     /// Dropping the future loses no item.
     pub async fn recv(&self) -> Option<T> {
+        match self.items.try_recv() {
+            Ok(item) => return Some(item),
+            Err(flume::TryRecvError::Disconnected) => return None,
+            Err(flume::TryRecvError::Empty) => {}
+        }
+        let _alone = self.waits.lock().await;
         self.items.recv_async().await.ok()
     }
 
@@ -208,6 +230,11 @@ impl<T> Receiver<T> {
     pub fn high_water_mark(&self) -> usize {
         self.peak.load(Ordering::Relaxed)
     }
+
+    /// The high-water mark, for somebody who keeps it without being one more receiver.
+    pub(crate) const fn peak(&self) -> &Arc<AtomicUsize> {
+        &self.peak
+    }
 }
 
 impl<T> Stream for Receiver<T> {
@@ -222,7 +249,8 @@ impl<T> Stream for Receiver<T> {
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
-        Self { items: self.items.clone(), stream: None, peak: Arc::clone(&self.peak) }
+        let (waits, peak) = (Arc::clone(&self.waits), Arc::clone(&self.peak));
+        Self { items: self.items.clone(), stream: None, waits, peak }
     }
 }
 

@@ -93,3 +93,36 @@ fn a_thread_that_waits_is_called_off() {
         assert_eq!(waiting.join().unwrap(), (true, 1));
     }
 }
+
+#[tokio::test]
+async fn idle_receivers_do_not_widen_the_channel() {
+    let (sender, receiver) = channel(2);
+    let readers: Vec<_> = (0..8)
+        .map(|_| {
+            let receiver = receiver.clone();
+            tokio::spawn(async move {
+                let mut n_items = 0;
+                while receiver.recv().await.is_some() {
+                    n_items += 1;
+                }
+                n_items
+            })
+        })
+        .collect();
+    for _ in 0..10 {
+        // All wait now: there is nothing.
+        tokio::task::yield_now().await;
+        let n_sent = (0..8).filter(|n| sender.try_send(*n).is_ok()).count();
+        assert!(n_sent <= 2, "{n_sent} items in a channel of 2");
+        while !receiver.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(receiver.high_water_mark() <= 2);
+    drop(sender);
+    let mut n_received = 0;
+    for reader in readers {
+        n_received += reader.await.unwrap();
+    }
+    assert!(n_received >= 10, "each time at least one: {n_received}");
+}
