@@ -45,7 +45,8 @@ pub enum Error {
     Failed {
         /// The stage, where it has a name.
         stage: Option<Arc<str>>,
-        /// Which item, from 0; `None` for an error of the source.
+        /// Which item, from 0; `None` for an error of a stream's source. In a
+        /// [`Pipeline`](crate::Pipeline) it is the item's number in the source.
         index: Option<u64>,
         /// The error itself.
         source: Arc<dyn StdError + Send + Sync + 'static>,

@@ -19,6 +19,7 @@
 //! | a slice, a vector | a function over all items, on all cores | [`ParMap`] |
 //! | a stream | an async function over n items at a time | [`par_then`](ParStreamExt::par_then) |
 //! | a stream | a function that computes over n items at a time | [`par_map`](ParStreamExt::par_map) |
+//! | a line of work in several steps | each step with its workers, queues between them | [`Pipeline`] |
 //! | a stream | several readers | [`broadcast`](ParStreamExt::broadcast), [`scatter`](ParStreamExt::scatter) and [`gather`] |
 //! | items that come and go, results to be handled one by one | a queue with its own order and pace | [`queue::Runner`] |
 //! | threads and tasks of your own | a bounded way between them | [`channel()`] |
@@ -52,6 +53,7 @@ mod error;
 mod panic;
 mod par_map;
 mod partition;
+pub mod pipeline;
 mod pool;
 mod progress;
 mod quantity;
@@ -67,6 +69,7 @@ pub use cpu::{Cpu, cpu, try_cpu};
 pub use error::{Cause, Error};
 pub use par_map::ParMap;
 pub use partition::partition;
+pub use pipeline::{Pipeline, Source};
 pub use pool::Pool;
 pub use progress::{Progress, progress};
 pub use quantity::{QuantityError, Rate, StandsFor};

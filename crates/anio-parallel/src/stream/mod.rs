@@ -19,7 +19,7 @@ mod gather;
 mod job;
 mod reduce;
 mod scatter;
-mod source;
+pub(crate) mod source;
 mod spread;
 
 use std::sync::Arc;
