@@ -22,6 +22,7 @@
 //! | a line of work in several steps | each step with its workers, queues between them | [`Pipeline`] |
 //! | a stream | several readers | [`broadcast`](ParStreamExt::broadcast), [`scatter`](ParStreamExt::scatter) and [`gather`] |
 //! | items that come and go, results to be handled one by one | a queue with its own order and pace | [`queue::Runner`] |
+//! | a service, or anything async | to know how it bears a load | `LoadTest`, with the feature `load` |
 //! | threads and tasks of your own | a bounded way between them | [`channel()`] |
 //! | a closure for plain rayon | scope and span in it | [`carry`] |
 //!
@@ -50,6 +51,8 @@ mod carrier;
 mod channel;
 mod cpu;
 mod error;
+#[cfg(feature = "load")]
+pub mod load;
 mod panic;
 mod par_map;
 mod partition;
@@ -67,6 +70,8 @@ pub use carrier::{Carrier, carry};
 pub use channel::{Reason, Receiver, Sender, Unsent, channel};
 pub use cpu::{Cpu, cpu, try_cpu};
 pub use error::{Cause, Error};
+#[cfg(feature = "load")]
+pub use load::LoadTest;
 pub use par_map::ParMap;
 pub use partition::partition;
 pub use pipeline::{Pipeline, Source};

@@ -95,6 +95,20 @@ impl Rate {
     pub fn interval(self) -> Duration {
         self.per / self.n_items
     }
+
+    /// When an item is due, counted from the first, which is item 0.
+    #[cfg(feature = "load")]
+    pub(crate) fn due(self, item: u64) -> Duration {
+        let nanos = u128::from(item) * self.per.as_nanos() / u128::from(self.n_items);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// How many items are due before so much time is over.
+    #[cfg(feature = "load")]
+    pub(crate) fn n_due(self, time: Duration) -> u64 {
+        let n_items = (time.as_nanos() * u128::from(self.n_items)).div_ceil(self.per.as_nanos());
+        u64::try_from(n_items).unwrap_or(u64::MAX)
+    }
 }
 
 impl FromStr for Rate {
@@ -230,6 +244,19 @@ mod tests {
         }
         for text in ["366d", "99999999999999999999s"] {
             assert_eq!(duration(text), Err(QuantityError::TooLong { text: text.to_owned() }));
+        }
+    }
+
+    #[cfg(feature = "load")]
+    #[test]
+    fn what_is_due_before_a_time_is_due_before_it_and_no_more() {
+        for text in ["500/s", "3/s", "7/10s", "999999/s", "1/365d"] {
+            let rate: Rate = text.parse().unwrap();
+            for time in [1, 333, 1_000, 10_001, 86_400_000].map(Duration::from_millis) {
+                let n = rate.n_due(time);
+                assert!(n == 0 || rate.due(n - 1) < time, "{text}, {time:?}");
+                assert!(rate.due(n) >= time, "{text}, {time:?}");
+            }
         }
     }
 

@@ -1,6 +1,5 @@
 //! Where items come from.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -9,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::WorkQueue;
 use crate::error::{Cause, Error};
-use crate::panic;
+use crate::panic::Caught;
 use crate::stream::failing;
 
 /// What a producer came to.
@@ -66,19 +65,9 @@ where
     Box::new(move |queue, stopped| {
         let produce = async move {
             let called = async move { f(queue).await.map_err(Error::from_cause) };
-            let result = stopped.run_until_cancelled(caught(called)).await;
-            Produced::ended(result.unwrap_or(Ok(())))
+            let result = stopped.run_until_cancelled(Caught::new(called)).await;
+            Produced::ended(result.map_or(Ok(()), Result::flatten))
         };
         produce.boxed()
     })
-}
-
-/// The future with its panics as errors.
-async fn caught(future: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|context| match panic::catch(|| future.as_mut().poll(context)) {
-        Ok(polled) => polled,
-        Err(panicked) => Err(panicked).into(),
-    })
-    .await
 }
