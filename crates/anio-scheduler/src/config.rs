@@ -1,9 +1,12 @@
 //! The numbers that a worker runs by, with their defaults and bounds.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anio_core::task::States;
+use anio_core::Workflow;
+use anio_core::name::did_you_mean;
+use anio_core::task::{Rate, States};
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
@@ -42,6 +45,12 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// What people see as the worker's name. Default: host name and process id.
     pub name: String,
+    /// The named resources of this worker, and how many units there are of each; at least 1. What a task
+    /// needs must be among these or have a rate. Default: none.
+    pub resources: BTreeMap<String, u32>,
+    /// How often task runs start, all together, that need a resource. One that has a rate alone has units
+    /// without limit. Default: none.
+    pub resource_rates: BTreeMap<String, Rate>,
     /// Values for `State<T>` parameters.
     pub states: Arc<States>,
     /// Where the time comes from.
@@ -61,6 +70,8 @@ impl Default for Config {
             value_bytes_max: 16 << 20,
             shutdown_grace: Duration::from_secs(10),
             name: format!("{host}:{}", std::process::id()),
+            resources: BTreeMap::new(),
+            resource_rates: BTreeMap::new(),
             states: Arc::default(),
             clock: Arc::new(SystemClock),
         }
@@ -88,6 +99,39 @@ impl Config {
         if self.lease < Duration::from_secs(1) || self.lease > Duration::from_secs(3600) {
             let problem = format!("is {:?}; it may be 1 s to 1 h", self.lease);
             return Err(Error::InvalidConfig { option: "lease", problem });
+        }
+        if let Some(name) = self.resources.iter().find_map(|(name, units)| (*units == 0).then_some(name)) {
+            let problem = format!("{name:?} has 0 units; it may have 1 to {}", u32::MAX);
+            return Err(Error::InvalidConfig { option: "resource", problem });
+        }
+        Ok(())
+    }
+
+    /// Checks that there is enough of all that the tasks of a workflow need.
+    ///
+    /// # Errors
+    /// [`Error::MissingResource`].
+    pub(crate) fn check_needs(&self, workflow: &Workflow) -> Result<(), Error> {
+        for task in workflow.plan().tasks() {
+            for (resource, needs) in &task.definition.options.needs {
+                let has = match (self.resources.get(resource), self.resource_rates.get(resource)) {
+                    (Some(has), _) => *has,
+                    (None, Some(_)) => continue,
+                    (None, None) => 0,
+                };
+                if has >= *needs {
+                    continue;
+                }
+                let names = self.resources.keys().chain(self.resource_rates.keys()).map(String::as_str);
+                return Err(Error::MissingResource {
+                    workflow: workflow.name().to_string(),
+                    task: task.name.to_string(),
+                    resource: resource.clone(),
+                    needs: *needs,
+                    has,
+                    suggestion: did_you_mean(resource, names).filter(|_| has == 0).map(str::to_owned),
+                });
+            }
         }
         Ok(())
     }

@@ -35,6 +35,27 @@ pub enum Error {
         /// The fingerprint of the other.
         second: Fingerprint,
     },
+    /// A task needs more of a resource than this engine has, so it could never start. Nothing was started; give
+    /// the engine as much by `.resource(name, units)`, or let the task need less.
+    #[error(
+        "workflow {workflow:?}: task {task:?} needs {needs} of resource {resource:?}, and this engine has {has}{}; \
+         add `.resource({resource:?}, {needs})` to its builder, or let the task need less",
+        suggest(.suggestion.as_deref())
+    )]
+    MissingResource {
+        /// The workflow.
+        workflow: String,
+        /// The task.
+        task: String,
+        /// The resource.
+        resource: String,
+        /// How many units the task needs.
+        needs: u32,
+        /// How many units the engine has; 0 when it does not know the resource.
+        has: u32,
+        /// A resource of a similar name that it has.
+        suggestion: Option<String>,
+    },
     /// No workflow of this name is known to the engine.
     #[error("workflow {workflow:?} is unknown{}; add `use your_crate as _;` so that it is linked, or `.workflow(x)`", suggest(.suggestion.as_deref()))]
     UnknownWorkflow {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anio_core::error::{FailureKind, TaskFailure};
 use anio_core::run::{AttemptError, Retry, TaskRunKey};
 use anio_core::task::{Cancellation, TaskCall, TaskReturn};
-use anio_core::{Lane, RunId, Task, TaskError, TaskName, Timestamp, WorkflowName};
+use anio_core::{Lane, RunId, Task, TaskError, TaskName, Timestamp};
 use anio_parallel::{Pool, Scope};
 use anio_store::record::WorkerId;
 use async_trait::async_trait;
@@ -16,6 +16,7 @@ use tracing::{Instrument, Span};
 
 use crate::block_on::block_on;
 use crate::clock::Clock;
+use crate::limit::Demand;
 use crate::progress::{Board, Reporter, Reporting};
 use crate::verdict::{Verdict, verdict};
 
@@ -38,8 +39,8 @@ pub(crate) struct Ticket {
     /// The lease under which it was started: after another, its answer counts no more.
     pub(crate) worker: WorkerId,
     pub(crate) lane: Lane,
-    /// The workflow, where the task has a `concurrency` of its own.
-    pub(crate) limited: Option<WorkflowName>,
+    /// What it was given beside its slot.
+    pub(crate) held: Option<Arc<Demand>>,
 }
 
 #[derive(Debug)]

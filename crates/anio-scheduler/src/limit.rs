@@ -1,75 +1,250 @@
-//! How many task runs of one task execute at one time on this worker: `concurrency = n`.
+//! What a task run waits for beside a slot: the `concurrency` of its task, units of named resources
+//! (`needs(gpu = 1)`), and rates.
 //!
-//! The count is of what is executing now; nothing is stored, so a crash leaves no count behind.
+//! A task run that waits here holds no slot, and takes all that it must have at once, or nothing. Those who
+//! wait are asked in turn (higher priority first, then first ready first), and who can start does:
+//!
+//! ```text
+//!   its task's `concurrency` is used up   ──► waits; holds nobody back
+//!   a rate is not open yet                ──► waits; holds nobody back
+//!   units are missing                     ──► waits; whoever comes after it and needs one of the same
+//!                                             resources waits behind it
+//!   nothing is missing                    ──► starts
+//! ```
+//!
+//! So a task run that needs much cannot starve behind many that need little, and one that waits for one
+//! resource holds nobody back who needs another. The price: units that the first in turn does not use yet
+//! may stand idle until it has all of its own.
+//!
+//! Counts are of what executes now; nothing is stored, so a crash leaves no count behind. A body whose run
+//! is not held here any more (the lease was lost) keeps its units until it ends.
+
+mod demand;
+mod pace;
 
 use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
 
-use anio_core::WorkflowName;
+use anio_core::run::TaskRunKey;
+use anio_core::task::Rate;
+use anio_core::{Lane, RunId};
+use tokio::time::Instant;
 
+pub(crate) use self::demand::Demand;
+use self::demand::{Own, TaskId};
+use self::pace::{LoopClock, Pace};
+use crate::config::Config;
 use crate::ready::Ready;
 
-/// The limits of all tasks that have one and are in use.
-#[derive(Debug, Default)]
-pub(crate) struct Limits(HashMap<(WorkflowName, u32), Limit>);
+/// What there is, what of it is in use, and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    resources: Vec<Resource>,
+    now: Instant,
+    clock: LoopClock,
+    /// How many task runs execute, for tasks with a `concurrency` of their own.
+    executing: HashMap<TaskId, u32>,
+    /// The rates of tasks that have begun. They stay, since the time of the last start is in them.
+    paces: HashMap<(TaskId, Rate), Pace>,
+    waiting: HashMap<Arc<Demand>, BinaryHeap<Ready>>,
+    /// Task runs that have got what they need and whose bodies have not begun: their starts are being made
+    /// durable.
+    starting: HashMap<(RunId, TaskRunKey), Arc<Demand>>,
+    /// Whether those who wait have been asked in vain, by lane, and nothing has changed since.
+    is_stuck: [bool; 2],
+    /// When the next rate opens that somebody waits for who lacks nothing else that is known of.
+    opens: Option<Instant>,
+}
 
-#[derive(Debug, Default)]
-struct Limit {
-    n_executing: u32,
-    waiting: BinaryHeap<Ready>,
+#[derive(Debug)]
+struct Resource {
+    name: String,
+    /// `None`: it has a rate only.
+    units: Option<u32>,
+    n_used: u32,
+    pace: Option<Pace>,
+}
+
+/// What somebody who waits lacks.
+enum Lack {
+    Nothing,
+    Place,
+    Time(Instant),
+    Units,
 }
 
 impl Limits {
-    /// Takes a place under the task's limit, or lets the task run wait for one (`None`).
-    pub(crate) fn admit(&mut self, workflow: &WorkflowName, max: u32, ready: Ready) -> Option<Ready> {
-        let limit = self.0.entry((workflow.clone(), ready.key.task)).or_default();
-        if limit.n_executing < max {
-            limit.n_executing += 1;
-            return Some(ready);
+    pub(crate) fn new(config: &Config) -> Self {
+        let clock = LoopClock::new();
+        let names = config.resources.keys().chain(config.resource_rates.keys());
+        let mut resources: Vec<Resource> = Vec::new();
+        for name in names {
+            if resources.iter().any(|resource| resource.name == *name) {
+                continue;
+            }
+            let rate = config.resource_rates.get(name);
+            resources.push(Resource {
+                name: name.clone(),
+                units: config.resources.get(name).copied(),
+                n_used: 0,
+                pace: rate.map(|rate| Pace::new(*rate, &clock)),
+            });
         }
-        limit.waiting.push(ready);
+        Self {
+            resources,
+            now: Instant::now(),
+            clock,
+            executing: HashMap::new(),
+            paces: HashMap::new(),
+            waiting: HashMap::new(),
+            starting: HashMap::new(),
+            is_stuck: [false; 2],
+            opens: None,
+        }
+    }
+
+    /// Says what time it is: all that is asked until the next time is answered for this moment.
+    pub(crate) fn look_at(&mut self, now: Instant) {
+        self.now = now;
+        self.clock.set(now);
+        if self.opens.is_some_and(|opens| opens <= now) {
+            self.opens = None;
+            self.is_stuck = [false; 2];
+        }
+    }
+
+    /// Lets a task run wait.
+    pub(crate) fn wait(&mut self, demand: Demand, ready: Ready) {
+        let line = self.waiting.entry(Arc::new(demand)).or_default();
+        if line.peek().is_none_or(|first| *first < ready) {
+            self.is_stuck = [false; 2];
+        }
+        line.push(ready);
+    }
+
+    /// The first in turn of a lane that lacks nothing but a slot.
+    pub(crate) fn first(&mut self, lane: Lane) -> Option<(Ready, Arc<Demand>)> {
+        let is_cpu = lane == Lane::Cpu;
+        if self.waiting.is_empty() || self.is_stuck[usize::from(is_cpu)] {
+            return None;
+        }
+        let mut firsts: Vec<_> =
+            self.waiting.iter().filter_map(|(demand, line)| Some((line.peek()?, demand))).collect();
+        firsts.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+        let mut is_reserved = vec![false; self.resources.len()];
+        let mut opens: Option<Instant> = None;
+        for (ready, demand) in firsts {
+            match self.lack(demand, &is_reserved) {
+                Lack::Nothing if demand.is_cpu == is_cpu => return Some((*ready, Arc::clone(demand))),
+                Lack::Place => {}
+                Lack::Time(at) => opens = Some(opens.map_or(at, |opens| opens.min(at))),
+                // The one who lacks nothing is of the other lane, and the next to have a slot there.
+                Lack::Units | Lack::Nothing => {
+                    demand.needs.iter().for_each(|(resource, _)| is_reserved[*resource] = true);
+                }
+            }
+        }
+        self.is_stuck[usize::from(is_cpu)] = true;
+        self.opens = opens;
         None
     }
 
-    /// Gives a place back; returns who is next in turn, to be queued for a slot again.
-    pub(crate) fn leave(&mut self, workflow: &WorkflowName, task: u32) -> Option<Ready> {
-        let key = (workflow.clone(), task);
-        let limit = self.0.get_mut(&key)?;
-        limit.n_executing = limit.n_executing.saturating_sub(1);
-        let next = limit.waiting.pop();
-        if next.is_none() && limit.n_executing == 0 {
-            self.0.remove(&key);
+    fn lack(&self, demand: &Demand, is_reserved: &[bool]) -> Lack {
+        let mut opens = self.now;
+        if let Some(Own { task, concurrency, rate }) = &demand.own {
+            let n_executing = self.executing.get(task).copied().unwrap_or_default();
+            if concurrency.is_some_and(|max| n_executing >= max) {
+                return Lack::Place;
+            }
+            let pace = rate.and_then(|rate| self.paces.get(&(task.clone(), rate)));
+            opens = pace.map_or(opens, |pace| opens.max(pace.opens()));
         }
-        next
+        for (resource, _) in &demand.needs {
+            let pace = self.resources[*resource].pace.as_ref();
+            opens = pace.map_or(opens, |pace| opens.max(pace.opens()));
+        }
+        if opens > self.now {
+            return Lack::Time(opens);
+        }
+        let has_room = |(resource, units): &(usize, u32)| {
+            let Resource { units: all, n_used, .. } = &self.resources[*resource];
+            !is_reserved[*resource] && all.is_none_or(|all| all - n_used >= *units)
+        };
+        if demand.needs.iter().all(has_room) { Lack::Nothing } else { Lack::Units }
     }
 
-    pub(crate) fn clear_waiting(&mut self) {
-        self.0.values_mut().for_each(|limit| limit.waiting.clear());
+    /// Takes the first out of the line of those who have this demand.
+    pub(crate) fn pop(&mut self, demand: &Arc<Demand>) {
+        self.is_stuck = [false; 2];
+        if let Some(line) = self.waiting.get_mut(demand) {
+            line.pop();
+            if line.is_empty() {
+                self.waiting.remove(demand);
+            }
+        }
+    }
+
+    /// Gives a task run what it demands, until it leaves.
+    pub(crate) fn take(&mut self, ready: Ready, demand: Arc<Demand>) {
+        if let Some(Own { task, concurrency, rate }) = &demand.own {
+            if concurrency.is_some() {
+                *self.executing.entry(task.clone()).or_default() += 1;
+            }
+            if let Some(rate) = *rate {
+                let pace = self.paces.entry((task.clone(), rate));
+                pace.or_insert_with(|| Pace::new(rate, &self.clock)).take();
+            }
+        }
+        for (resource, units) in &demand.needs {
+            let resource = &mut self.resources[*resource];
+            if resource.units.is_some() {
+                resource.n_used += units;
+            }
+            resource.pace.iter_mut().for_each(Pace::take);
+        }
+        self.is_stuck = [false; 2];
+        self.starting.insert((ready.run, ready.key), demand);
+    }
+
+    /// The body of a task run begins: what it holds is its own from here on, to be given back by
+    /// [`Limits::leave`].
+    pub(crate) fn begin(&mut self, run: RunId, key: TaskRunKey) -> Option<Arc<Demand>> {
+        self.starting.remove(&(run, key))
+    }
+
+    /// Takes back what a task run was given.
+    pub(crate) fn leave(&mut self, demand: &Demand) {
+        if let Some(Own { task, concurrency: Some(_), .. }) = &demand.own
+            && let Some(n_executing) = self.executing.get_mut(task)
+        {
+            *n_executing -= 1;
+            if *n_executing == 0 {
+                self.executing.remove(task);
+            }
+        }
+        for (resource, units) in &demand.needs {
+            let resource = &mut self.resources[*resource];
+            if resource.units.is_some() {
+                resource.n_used -= units;
+            }
+        }
+        self.is_stuck = [false; 2];
+    }
+
+    /// When somebody who waits may start by the clock alone.
+    pub(crate) fn opens(&self) -> Option<Instant> {
+        self.opens
+    }
+
+    /// Forgets all whose bodies have not begun.
+    pub(crate) fn clear(&mut self) {
+        self.waiting.clear();
+        self.opens = None;
+        for demand in std::mem::take(&mut self.starting).into_values() {
+            self.leave(&demand);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use anio_core::RunId;
-    use anio_core::run::TaskRunKey;
-
-    #[test]
-    fn no_more_than_the_limit_are_admitted_and_the_next_in_turn_follows() {
-        let workflow = WorkflowName::trusted("w");
-        let ready = |turn| Ready {
-            priority: 0,
-            turn,
-            run: RunId::from_uuid(uuid::Uuid::nil()),
-            key: TaskRunKey { task: 3, map_index: Some(turn as u32) },
-        };
-        let mut limits = Limits::default();
-        let admitted = (0..5).filter_map(|turn| limits.admit(&workflow, 2, ready(turn))).count();
-        assert_eq!(admitted, 2);
-        assert_eq!(limits.leave(&workflow, 3).map(|ready| ready.turn), Some(2));
-        assert!(limits.admit(&workflow, 2, ready(2)).is_some());
-        limits.clear_waiting();
-        assert_eq!(limits.leave(&workflow, 3), None);
-        assert_eq!(limits.leave(&workflow, 3), None);
-        assert!(limits.0.is_empty());
-    }
-}
+mod tests;

@@ -45,9 +45,19 @@ impl Lane {
         self.waiting.push(ready);
     }
 
-    /// The next in turn, when there is a slot for it. The slot is taken by raising `n_used`.
+    /// Whether there is a slot. It is taken by raising `n_used`.
+    pub(crate) fn has_slot(&self) -> bool {
+        self.n_used < self.n_slots
+    }
+
+    /// The next in turn.
+    pub(crate) fn first(&self) -> Option<Ready> {
+        self.waiting.peek().copied()
+    }
+
+    /// Takes the next in turn.
     pub(crate) fn pop(&mut self) -> Option<Ready> {
-        if self.n_used < self.n_slots { self.waiting.pop() } else { None }
+        self.waiting.pop()
     }
 
     pub(crate) fn clear(&mut self) {
@@ -85,8 +95,8 @@ mod tests {
         }
         let tasks: Vec<u32> = std::iter::from_fn(|| lane.pop()).map(|ready| ready.key.task).collect();
         assert!(tasks.is_sorted());
+        assert!(lane.has_slot());
         lane.n_used = 1;
-        lane.push(Ready { priority: 0, turn: 0, run, key: TaskRunKey { task: 0, map_index: None } });
-        assert_eq!(lane.pop(), None, "a full lane gives nothing");
+        assert!(!lane.has_slot(), "a full lane gives nothing");
     }
 }

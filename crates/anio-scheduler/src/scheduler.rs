@@ -90,12 +90,12 @@ impl Scheduler {
     /// runtime.
     ///
     /// # Errors
-    /// Those of the store, of the configuration, and [`Error::DuplicateWorkflow`].
+    /// Those of the store, of the configuration, [`Error::DuplicateWorkflow`] and [`Error::MissingResource`].
     pub async fn start(store: Store, config: Config, workflows: Vec<Workflow>) -> Result<Self, Error> {
         config.check()?;
         let mut known = HashMap::new();
         for workflow in workflows {
-            register(&mut known, workflow)?;
+            register(&mut known, &config, workflow)?;
         }
         let board = Board::default();
         let pool = Pool::new(config.cpu_threads)
@@ -123,7 +123,8 @@ impl Scheduler {
     /// Submits a run for each input, all in one commit; durable when this returns, or none of them is.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`], [`Error::DuplicateWorkflow`], [`Error::Stopped`], those of the store.
+    /// [`Error::InvalidInput`], [`Error::DuplicateWorkflow`], [`Error::MissingResource`], [`Error::Stopped`],
+    /// those of the store.
     ///
     /// # Cancel safety
     /// When the future is dropped the runs may have been submitted or not.
@@ -139,7 +140,7 @@ impl Scheduler {
     /// Makes a workflow known, so that its queued runs are taken up.
     ///
     /// # Errors
-    /// [`Error::DuplicateWorkflow`], [`Error::Stopped`].
+    /// [`Error::DuplicateWorkflow`], [`Error::MissingResource`], [`Error::Stopped`].
     pub async fn register(&self, workflow: Workflow) -> Result<(), Error> {
         self.ask(|reply| Message::Register { workflow, reply }).await?
     }
@@ -217,7 +218,12 @@ impl Scheduler {
     }
 }
 
-pub(crate) fn register(known: &mut HashMap<WorkflowName, Workflow>, workflow: Workflow) -> Result<(), Error> {
+pub(crate) fn register(
+    known: &mut HashMap<WorkflowName, Workflow>,
+    config: &Config,
+    workflow: Workflow,
+) -> Result<(), Error> {
+    config.check_needs(&workflow)?;
     if let Some(other) = known.get(workflow.name()) {
         let (first, second) = (other.plan().fingerprint(), workflow.plan().fingerprint());
         if first != second {

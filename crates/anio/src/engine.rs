@@ -1,9 +1,11 @@
 //! The engine: what a program opens, submits to and shuts down.
 
+use std::fmt::Display;
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anio_core::task::Rate;
 use anio_core::{Context, Output, RunId, Workflow};
 use anio_scheduler::{Config, Scheduler};
 use anio_store::record::{RunQuery, RunRecord, WorkerId};
@@ -62,6 +64,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Store`] when the store cannot be opened, with the reason; nothing was changed then.
     /// [`Error::DuplicateWorkflow`] when two workflows of this program have one name.
+    /// [`Error::MissingResource`] when a task of one needs more of a resource than the engine has.
     pub async fn open(url: impl AsRef<str>) -> Result<Self> {
         Self::builder().store(url.as_ref()).start().await
     }
@@ -246,6 +249,8 @@ pub struct EngineBuilder {
     config: Config,
     states: anio_core::task::States,
     store_options: StoreOptions,
+    /// What is wrong with the rate of a resource.
+    problem: Option<String>,
 }
 
 impl EngineBuilder {
@@ -278,6 +283,56 @@ impl EngineBuilder {
     /// How many threads the pool for CPU work has; 1 to 1,024. Default: one per core.
     pub fn cpu_threads(mut self, n: usize) -> Self {
         self.config.cpu_threads = n;
+        self
+    }
+
+    /// Declares a resource of this worker, for tasks that need it (`#[task(needs(gpu = 1))]`), and how many
+    /// units there are; at least 1. Task runs that execute never need more than that together. A workflow
+    /// whose task needs more, or a resource that is not declared, is refused.
+    ///
+    /// ```
+    /// use anio::prelude::*;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> anio::Result<()> {
+    /// let train = |needs: u32| {
+    ///     let options = TaskOptions::new().needs("gpu", needs);
+    ///     Workflow::builder("training").task("train", options, |_| async { Ok::<_, TaskError>(()) }).build().unwrap()
+    /// };
+    /// let engine = Engine::builder().store("sqlite::memory:").resource("gpu", 2).start().await?;
+    /// assert!(engine.run(train(2), ()).await?.is_success());
+    /// engine.shutdown().await?;
+    ///
+    /// let engine = Engine::builder().store("sqlite::memory:").workflow(train(2)).start().await;
+    /// assert_eq!(
+    ///     engine.unwrap_err().to_string(),
+    ///     "workflow \"training\": task \"train\" needs 2 of resource \"gpu\", and this engine has 0; \
+    ///      add `.resource(\"gpu\", 2)` to its builder, or let the task need less"
+    /// );
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn resource(mut self, name: impl Into<String>, units: u32) -> Self {
+        self.config.resources.insert(name.into(), units);
+        self
+    }
+
+    /// Bounds how often task runs start that need a resource, all of them together; each attempt counts. A
+    /// [`Rate`], or a text such as `"10/s"`, `"90/min"`, `"1000/h"`; a text that is none is an error at the
+    /// start. A resource that has a rate need not be declared by [`EngineBuilder::resource`]; it has units
+    /// without limit then.
+    ///
+    /// The starts are evenly spread; those nearer than 50 ms to one another may come together.
+    pub fn resource_rate<R>(mut self, name: impl Into<String>, rate: R) -> Self
+    where
+        R: TryInto<Rate>,
+        R::Error: Display,
+    {
+        let name = name.into();
+        match rate.try_into() {
+            Ok(rate) => drop(self.config.resource_rates.insert(name, rate)),
+            Err(error) => self.problem = Some(format!("of {name:?}: {error}")),
+        }
         self
     }
 
@@ -324,10 +379,13 @@ impl EngineBuilder {
     /// [`Error::InvalidConfig`] for an option that is out of its range or a store that was not named, and
     /// as for [`Engine::open`].
     pub async fn start(self) -> Result<Engine> {
-        let Self { url, mut workflows, mut config, states, store_options } = self;
+        let Self { url, mut workflows, mut config, states, store_options, problem } = self;
         let missing =
             || Error::InvalidConfig { option: "store", problem: "is not set; call `.store(url)`".to_owned() };
         let url = url.ok_or_else(missing)?;
+        if let Some(problem) = problem {
+            return Err(Error::InvalidConfig { option: "resource_rate", problem });
+        }
         config.check()?;
         workflows.extend(crate::__private::registered());
         config.states = Arc::new(states);

@@ -90,6 +90,14 @@ impl FromStr for Rate {
     }
 }
 
+impl TryFrom<&str> for Rate {
+    type Error = InvalidRate;
+
+    fn try_from(text: &str) -> Result<Self, InvalidRate> {
+        text.parse()
+    }
+}
+
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let per = match self.per {

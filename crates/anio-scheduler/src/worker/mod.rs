@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anio_core::run::{Effect, Event, TaskRunKey};
 use anio_core::task::{TaskCall, TaskHandle};
-use anio_core::{Fingerprint, Lane as LaneKind, RunId, Timestamp, Workflow, WorkflowName};
+use anio_core::{Fingerprint, Lane as LaneKind, RunId, TaskOptions, Timestamp, Workflow, WorkflowName};
 use anio_store::Store;
 use anio_store::error::StoreError;
 use anio_store::record::{ClaimedRun, EndRecord, ParkRecord, RunStatus};
@@ -90,6 +90,7 @@ impl Worker {
         let (sender, returns) = mpsc::unbounded_channel();
         let executor = Executor { around, returns: sender, clock: Arc::clone(&config.clock) };
         Self {
+            limits: Limits::new(&config),
             plain: Lane::of(config.concurrency),
             cpu: Lane::of(config.cpu_threads),
             config,
@@ -101,7 +102,6 @@ impl Worker {
             keeper,
             workflows,
             runs: HashMap::new(),
-            limits: Limits::default(),
             timers: Timers::default(),
             pending: Pending::default(),
             commit: None,
@@ -183,7 +183,7 @@ impl Worker {
                 self.submit(&workflow, inputs, priority, reply);
             }
             Message::Register { workflow, reply } => {
-                let result = register(&mut self.workflows, workflow);
+                let result = register(&mut self.workflows, &self.config, workflow);
                 self.has_queued = true;
                 drop(reply.send(result));
             }
@@ -242,12 +242,12 @@ impl Worker {
     }
 
     fn on_returned(&mut self, returned: Returned) {
-        let Returned { ticket: Ticket { run, key, attempt, worker, lane, limited }, at, outcome, slot } =
+        let Returned { ticket: Ticket { run, key, attempt, worker, lane, held }, at, outcome, slot } =
             returned;
         if slot == Slot::Free {
             self.lane(lane).n_used -= 1;
-            if let Some(next) = limited.and_then(|workflow| self.limits.leave(&workflow, key.task)) {
-                self.queue(next);
+            if let Some(demand) = held {
+                self.limits.leave(&demand);
             }
         }
         if worker != self.keeper.worker {
@@ -324,7 +324,7 @@ impl Worker {
         self.timers.clear();
         self.plain.clear();
         self.cpu.clear();
-        self.limits.clear_waiting();
+        self.limits.clear();
         refuse(std::mem::take(&mut self.pending.submitted), "its lease was lost");
         self.n_submitting = 0;
         self.pending = Pending::default();
@@ -403,16 +403,10 @@ impl Worker {
 
     fn ready(&mut self, run: RunId, key: TaskRunKey) {
         let Some(live) = self.runs.get(&run) else { return };
-        let priority = live.workflow.plan().task(key.task).definition.options.priority;
+        let TaskOptions { priority, lane, .. } = live.workflow.plan().task(key.task).definition.options;
         let turn = self.next_turn;
         self.next_turn += 1;
-        self.queue(Ready { priority, turn, run, key });
-    }
-
-    fn queue(&mut self, ready: Ready) {
-        let Some(live) = self.runs.get(&ready.run) else { return };
-        let lane = live.workflow.plan().task(ready.key.task).definition.options.lane;
-        self.lane(lane).push(ready);
+        self.lane(lane).push(Ready { priority, turn, run, key });
     }
 
     fn lane(&mut self, lane: LaneKind) -> &mut Lane {
@@ -424,20 +418,40 @@ impl Worker {
         if self.stopping.is_some() {
             return;
         }
-        for lane in [LaneKind::Async, LaneKind::Cpu] {
-            while let Some(ready) = self.lane(lane).pop() {
-                let Some(live) = self.runs.get(&ready.run) else { continue };
-                let concurrency = live.workflow.plan().task(ready.key.task).definition.options.concurrency;
-                let admitted = match concurrency {
-                    Some(max) => self.limits.admit(live.workflow.name(), max, ready),
-                    None => Some(ready),
-                };
-                if admitted.is_some() {
-                    self.lane(lane).n_used += 1;
-                    self.apply(ready.run, self.config.clock.now(), Event::Dispatched { key: ready.key });
-                }
-            }
+        self.limits.look_at(tokio::time::Instant::now());
+        // Who starts on one lane may be who others waited behind on the other.
+        while self.dispatch_on(LaneKind::Async) || self.dispatch_on(LaneKind::Cpu) {}
+    }
+
+    /// Takes the next in turn on a lane, and starts it or lets it wait for what it needs beside the slot;
+    /// `false` when there is no slot, or nobody to take.
+    fn dispatch_on(&mut self, lane: LaneKind) -> bool {
+        if !self.lane(lane).has_slot() {
+            return false;
         }
+        let limited = self.limits.first(lane);
+        let plain = self.lane(lane).first();
+        let (ready, demand) = match (limited, plain) {
+            (Some((ready, demand)), plain) if plain.is_none_or(|plain| plain < ready) => {
+                self.limits.pop(&demand);
+                (ready, Some(demand))
+            }
+            (_, Some(ready)) => {
+                self.lane(lane).pop();
+                (ready, None)
+            }
+            (_, None) => return false,
+        };
+        let Some(live) = self.runs.get(&ready.run) else { return true };
+        if let Some(demand) = demand {
+            self.limits.take(ready, demand);
+        } else if let Some(demand) = self.limits.demand(live.workflow.plan(), ready.key.task) {
+            self.limits.wait(demand, ready);
+            return true;
+        }
+        self.lane(lane).n_used += 1;
+        self.apply(ready.run, self.config.clock.now(), Event::Dispatched { key: ready.key });
+        true
     }
 
     fn execute(&mut self, run: RunId, key: TaskRunKey, attempt: u32) {
@@ -451,7 +465,7 @@ impl Worker {
         let task = plan.task(key.task);
         let definition = &task.definition;
         let token = live.cancellation.child_token();
-        let limited = definition.options.concurrency.map(|_| plan.workflow().clone());
+        let held = self.limits.begin(run, key);
         let lane = definition.options.lane;
         let scope = if definition.uses_context { live.state.scope(key.task) } else { Arc::default() };
         let reporter = self.executor.reporter(run, &task.name, key.map_index, attempt);
@@ -476,7 +490,7 @@ impl Worker {
             attempt
         );
         self.executor.spawn(Attempt {
-            ticket: Ticket { run, key, attempt, worker: self.keeper.worker, lane, limited },
+            ticket: Ticket { run, key, attempt, worker: self.keeper.worker, lane, held },
             timeout: definition.options.timeout,
             task: Arc::clone(&definition.task),
             call,
@@ -540,7 +554,8 @@ impl Worker {
             .as_ref()
             .filter(|stop| stop.phase != StopPhase::Abandoned)
             .map(|stop| stop.deadline);
-        [timer, note, stop].into_iter().flatten().min()
+        let opens = self.limits.opens().filter(|_| self.stopping.is_none());
+        [timer, note, stop, opens].into_iter().flatten().min()
     }
 
     fn claim_if_room(&mut self) {

@@ -24,7 +24,7 @@ impl Worker {
     ) {
         let checked = match &self.stopping {
             Some(_) => Err(Error::Stopped { reason: None }),
-            None => register(&mut self.workflows, workflow.clone())
+            None => register(&mut self.workflows, &self.config, workflow.clone())
                 .and_then(|()| inputs.iter().try_for_each(|input| self.check_input(workflow, input))),
         };
         if let Err(error) = checked {

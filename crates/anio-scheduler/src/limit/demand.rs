@@ -1,0 +1,47 @@
+//! What a task run must have before it may start, beside a slot.
+
+use anio_core::plan::Plan;
+use anio_core::task::Rate;
+use anio_core::{Lane, WorkflowName};
+
+use super::Limits;
+
+/// What a task run must have before it may start, beside a slot. Task runs whose demands are equal wait in
+/// one line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Demand {
+    /// Whether it starts on the pool for CPU work.
+    pub(super) is_cpu: bool,
+    pub(super) own: Option<Own>,
+    /// Positions of resources, and how many units of each.
+    pub(super) needs: Vec<(usize, u32)>,
+}
+
+/// The limits of one task alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Own {
+    pub(super) task: TaskId,
+    pub(super) concurrency: Option<u32>,
+    pub(super) rate: Option<Rate>,
+}
+
+/// A task among those of all workflows.
+pub(super) type TaskId = (WorkflowName, u32);
+
+impl Limits {
+    /// What the task runs of a task must have; `None` where a slot is enough.
+    pub(crate) fn demand(&self, plan: &Plan, task: u32) -> Option<Demand> {
+        let options = &plan.task(task).definition.options;
+        let (concurrency, rate) = (options.concurrency, options.rate);
+        let has_own = concurrency.is_some() || rate.is_some();
+        if !has_own && options.needs.is_empty() {
+            return None;
+        }
+        let own = has_own.then(|| Own { task: (plan.workflow().clone(), task), concurrency, rate });
+        let needs = options.needs.iter().map(|(name, units)| {
+            let resource = self.resources.iter().position(|resource| resource.name == *name);
+            (resource.expect("a workflow is registered only where all that it needs is there"), *units)
+        });
+        Some(Demand { is_cpu: options.lane == Lane::Cpu, own, needs: needs.collect() })
+    }
+}
