@@ -27,6 +27,7 @@ macro_rules! examples_print_their_last_comment {
 examples_print_their_last_comment! {
     keyed_catalog
     mixed_styles
+    otlp
     readme
     run_time_graph
     shared_state

@@ -1,4 +1,5 @@
-//! What the tests of Anio need from outside Rust: a Postgres server that is thrown away.
+//! What the tests of Anio need from outside Rust: a Postgres server that is thrown away, and a receiver for
+//! traces.
 //!
 //! ```no_run
 //! use anio_testkit::postgres;
@@ -11,4 +12,5 @@
 //! The crate uses std alone, so that it costs a test nothing to build and `xtask` can share it. It runs on
 //! Unix only, as do the kill-9 tests that it serves.
 
+pub mod otlp;
 pub mod postgres;
