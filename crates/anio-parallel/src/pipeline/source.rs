@@ -72,21 +72,20 @@ impl<T: Send + 'static> Source<T> {
     /// when the pipeline wants no more; a producer that returns that error does no harm. The function is
     /// dropped then at its next `.await`.
     ///
-    /// Code that blocks or computes goes onto a thread, with a clone of the sender:
+    /// Code that blocks goes onto a thread of its own, which takes the sender along. Not onto the pool:
+    /// waiting for room it would hold one of the threads, perhaps the only one, that later stages compute on.
     ///
     /// ```
-    /// use anio_parallel::{Error, Pipeline, cpu, pipeline::Source};
+    /// use anio_parallel::{Error, Pipeline, Source};
+    /// use tokio::task::spawn_blocking;
     ///
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
-    /// let primes = Source::producer(|out| async move {
-    ///     cpu(move || {
-    ///         let is_prime = |n: &u32| (2..*n).all(|divisor| !n.is_multiple_of(divisor));
-    ///         (2..).filter(is_prime).try_for_each(|n| out.send_blocking(n).map_err(Error::from))
-    ///     })
-    ///     .await?
+    /// let lines = Source::producer(|out| async move {
+    ///     let read = move || "a file\nof two lines".lines().try_for_each(|line| out.send_blocking(line));
+    ///     spawn_blocking(read).await.map_err(Error::from_cause)?.map_err(Error::from)
     /// });
-    /// let report = Pipeline::source(primes).take(5).collect::<Vec<u32>>().run().await?;
-    /// assert_eq!(report.value, [2, 3, 5, 7, 11]);
+    /// let report = Pipeline::source(lines).cpu_stage("count", 1, str::len).collect::<Vec<_>>().run().await?;
+    /// assert_eq!(report.value, [6, 12]);
     /// # Ok(()) }
     /// ```
     pub fn producer<F, Fut>(f: F) -> Self
