@@ -1,5 +1,7 @@
 //! What reaches a receiver of OTLP over HTTP: each span of a run once, and the tree that they make.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::HashMap;
 
 use anio::parallel::ParMap;
