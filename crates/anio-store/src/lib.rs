@@ -1,10 +1,12 @@
 //! Makes facts durable and finds runs: the `Store` handle over a [`Backend`](backend::Backend).
 
 pub mod backend;
+pub mod changes;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod error;
 pub mod memory;
+mod options;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod record;
@@ -16,9 +18,11 @@ pub mod sqlite;
 pub mod store;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod submit_in;
+mod thread;
 mod url;
 mod writer;
 
+pub use changes::Changes;
 pub use error::StoreError;
 pub use record::Durability;
 pub use store::{Pending, Store, StoreOptions};

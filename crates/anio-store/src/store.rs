@@ -4,23 +4,25 @@ use std::fmt;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anio_core::{RunId, WorkflowName};
-use flume::Sender;
+use anio_core::plan::PlanRecord;
+use anio_core::{Fingerprint, RunId, WorkflowName};
 
 use crate::backend::Backend;
+use crate::changes::{Changes, Watching};
 use crate::error::StoreError;
 use crate::memory::Memory;
 use crate::record::{
-    Batch, Claim, ClaimedRun, Durability, FactRecord, NewWorker, Renewal, RunQuery, RunRecord, WorkerId,
+    Batch, Claim, ClaimedRun, Durability, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening,
+    Request, Requested, RunQuery, RunRecord, Submission, WorkerId,
 };
+use crate::thread::Thread;
 use crate::url::{self, Location};
-use crate::writer::{Answer, Call, Connection, Request, Shared};
+use crate::writer;
 
 /// How many requests may wait for the thread that writes; more wait for room.
 const WRITER_INBOX: usize = 1024;
@@ -48,7 +50,8 @@ impl Default for StoreOptions {
 ///
 /// Two threads stand behind it, each with a connection of its own: one writes, one reads. What waits while
 /// the writer commits is committed together (see [`Store::enqueue`]). When the last clone is dropped, the
-/// threads finish what they were asked and end; [`Store::close`] waits for that.
+/// threads finish what they were asked and end; [`Store::close`] waits for that. A third watches for what
+/// others change, while somebody wants to know (see [`Store::changes`]).
 ///
 /// ```
 /// use anio_store::record::{Batch, RunQuery};
@@ -66,6 +69,7 @@ impl Default for StoreOptions {
 pub struct Store {
     writer: Thread,
     reader: Thread,
+    watching: Arc<Watching>,
 }
 
 impl Store {
@@ -115,7 +119,7 @@ impl Store {
         let writer = Thread::start("anio-writer", WRITER_INBOX, options.patience, open)?;
         let reader = wait.await.map_err(|_| StoreError::Closed)??;
         let reader = Thread::start("anio-reader", READER_INBOX, options.patience, || Some(reader))?;
-        Ok(Self { writer, reader })
+        Ok(Self { writer, reader, watching: Arc::default() })
     }
 
     /// Makes a batch durable: it is when this returns.
@@ -141,8 +145,80 @@ impl Store {
     /// Dropped before it returns, nothing is stored.
     pub async fn enqueue(&self, batch: Batch) -> Result<Pending, StoreError> {
         let (answer, pending) = oneshot::async_channel();
-        self.writer.send(Request::Commit(batch, answer)).await?;
+        self.writer.send(writer::Request::Commit(batch, answer)).await?;
         Ok(Pending(pending))
+    }
+
+    /// Stores one new run that nobody has yet, and its plan; it is durable when this returns. With an
+    /// idempotency key that a run of its workflow has already, nothing is stored and that run comes back.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidOption`] for a key, a tag or a traceparent over its limits, and
+    /// [`StoreError::IdempotencyConflict`] when the run with its key has another input (the two are compared
+    /// as JSON values): nothing was stored. [`StoreError::OutcomeUnknown`] when the connection broke and did
+    /// not come back in time.
+    ///
+    /// # Cancel safety
+    /// Dropped before it was sent, nothing is stored; dropped later, the run is stored all the same.
+    pub async fn submit(
+        &self,
+        run: NewRun,
+        plan: (Fingerprint, PlanRecord),
+    ) -> Result<Submission, StoreError> {
+        run.options.check(&run.workflow)?;
+        let run = Arc::new(run);
+        let theirs = Arc::clone(&run);
+        let submit = move |backend: &mut dyn Backend| backend.submit(&theirs, (plan.0, &plan.1));
+        self.writer.call(true, submit).await?.checked(&run)
+    }
+
+    /// Asks something of a run: see the table of [`Backend::request`].
+    ///
+    /// # Errors
+    /// Those of the database. [`StoreError::OutcomeUnknown`] of resuming, when the connection broke: ask the
+    /// run for its state. Pausing and cancelling are sent again by themselves.
+    ///
+    /// # Cancel safety
+    /// Dropped before it was sent, nothing is asked; dropped later, it is asked all the same.
+    pub async fn request(&self, run: RunId, request: Request) -> Result<Requested, StoreError> {
+        let idempotent = request != Request::Resume;
+        self.writer.call(idempotent, move |backend| backend.request(run, request)).await
+    }
+
+    /// Adds facts that somebody else than its worker has to tell of a run; see [`Backend::append`].
+    ///
+    /// # Errors
+    /// Those of the database. [`StoreError::OutcomeUnknown`] when the connection broke: the facts may be
+    /// stored or not.
+    ///
+    /// # Cancel safety
+    /// Dropped before it was sent, nothing is stored; dropped later, the facts are stored all the same.
+    pub async fn append(&self, run: RunId, facts: Vec<FactRecord>) -> Result<Requested, StoreError> {
+        self.writer.call(false, move |backend| backend.append(run, &facts)).await
+    }
+
+    /// Lets a run go on that has succeeded or failed; see [`Backend::reopen`].
+    ///
+    /// # Errors
+    /// Those of the database. [`StoreError::OutcomeUnknown`] when the connection broke: it was reopened where
+    /// its epoch has become higher.
+    ///
+    /// # Cancel safety
+    /// Dropped before it was sent, nothing is changed; dropped later, the run is reopened all the same.
+    pub async fn reopen(&self, reopening: Reopening) -> Result<Requested, StoreError> {
+        self.writer.call(false, move |backend| backend.reopen(&reopening)).await
+    }
+
+    /// One step of deleting runs that have ended; see [`Backend::prune`]. The next step begins where this one
+    /// stopped ([`Pruned::next`]); commits go on between the two.
+    ///
+    /// # Errors
+    /// Those of the database.
+    ///
+    /// # Cancel safety
+    /// Dropped before it was sent, nothing is deleted; dropped later, the step is done all the same.
+    pub async fn prune(&self, prune: Prune) -> Result<Pruned, StoreError> {
+        self.writer.call(true, move |backend| backend.prune(&prune)).await
     }
 
     /// Gives a worker its lease.
@@ -153,7 +229,7 @@ impl Store {
         self.writer.call(true, move |backend| backend.register(&worker)).await
     }
 
-    /// Renews a lease and looks for dead workers and queued runs.
+    /// Renews a lease and looks for dead workers, queued runs and news of this worker's runs.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`].
@@ -221,6 +297,49 @@ impl Store {
         self.reader.call(true, move |backend| backend.facts(run)).await
     }
 
+    /// The facts of a run from the `n`-th on (the first is 0), in the order in which they were committed.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn facts_from(&self, run: RunId, n: u64) -> Result<Vec<FactRecord>, StoreError> {
+        self.reader.call(true, move |backend| backend.facts_from(run, n)).await
+    }
+
+    /// Tells from now on when anybody has changed the database: another process, or this one. The first call
+    /// starts a thread with a connection of its own; it ends within a second after the last of these was
+    /// dropped, or the store closed.
+    ///
+    /// A change in a SQLite file is told 250 ms later at the most (the file is looked at a few times a second
+    /// while somebody waits), in Postgres and in memory at once.
+    ///
+    /// # Errors
+    /// Those of connecting.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    ///
+    /// ```
+    /// use anio_store::record::Batch;
+    /// use anio_store::{Store, StoreOptions};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let store = Store::open("memory:", StoreOptions::default()).await?;
+    /// let mut changes = store.changes().await?;
+    /// store.commit(Batch::default()).await?;
+    /// assert!(changes.changed().await.is_some());
+    /// store.close().await;
+    /// assert!(changes.changed().await.is_none());
+    /// # Ok::<(), anio_store::StoreError>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn changes(&self) -> Result<Changes, StoreError> {
+        if let Some(changes) = self.watching.join() {
+            return Ok(changes);
+        }
+        let watcher = self.reader.call(true, |backend| backend.watcher()).await?;
+        self.watching.start(watcher)
+    }
+
     /// How many statements have been sent to the database so far.
     pub fn n_statements(&self) -> u64 {
         let of = |thread: &Thread| thread.shared.n_statements.load(Ordering::Relaxed);
@@ -230,6 +349,7 @@ impl Store {
     /// Finishes what was asked before, closes the connections and ends the threads. What is asked later
     /// meets [`StoreError::Closed`]; closing twice is closing once.
     pub async fn close(&self) {
+        self.watching.close();
         self.writer.close().await;
         self.reader.close().await;
     }
@@ -287,97 +407,5 @@ fn without_feature(feature: &str, url: &str) -> StoreError {
     StoreError::InvalidUrl {
         url: url::without_password(url),
         problem: format!("this program was built without it; enable the cargo feature {feature:?} of anio"),
-    }
-}
-
-/// A thread that owns a connection.
-#[derive(Clone)]
-struct Thread {
-    inbox: Sender<Request>,
-    shared: Arc<Shared>,
-    handle: Arc<Mutex<Option<JoinHandle<()>>>>,
-}
-
-impl Thread {
-    /// Starts a thread that opens a connection and serves it; where there is none it ends at once.
-    fn start(
-        name: &str,
-        bound: usize,
-        patience: Duration,
-        open: impl FnOnce() -> Option<Box<dyn Backend>> + Send + 'static,
-    ) -> Result<Self, StoreError> {
-        let (inbox, requests) = flume::bounded(bound);
-        let shared = Arc::new(Shared::default());
-        let theirs = Arc::clone(&shared);
-        let serve = move || {
-            if let Some(backend) = open() {
-                Connection::new(backend, patience, theirs).serve(&requests);
-            }
-        };
-        let handle = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(serve)
-            .map_err(|source| StoreError::Database { source: source.into() })?;
-        Ok(Self { inbox, shared, handle: Arc::new(Mutex::new(Some(handle))) })
-    }
-
-    async fn send(&self, request: Request) -> Result<(), StoreError> {
-        self.inbox.send_async(request).await.map_err(|_| StoreError::Closed)
-    }
-
-    async fn call<T, F>(&self, idempotent: bool, verb: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut dyn Backend) -> Result<T, StoreError> + Send + 'static,
-    {
-        let (answer, wait) = oneshot::async_channel();
-        let call = Verb { speak: verb, idempotent, answer: Some(answer) };
-        self.send(Request::Call(Box::new(call))).await?;
-        wait.await.unwrap_or(Err(StoreError::Closed))
-    }
-
-    async fn close(&self) {
-        self.shared.closing.store(true, Ordering::Relaxed);
-        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(handle) = handle else { return };
-        handle.thread().unpark();
-        let (closed, wait) = oneshot::async_channel();
-        if self.send(Request::Close(closed)).await.is_ok() {
-            // The connection is closed when the answer comes; the thread ends right after.
-            let _ = wait.await;
-        }
-        // A thread that panicked has told of it on its own.
-        let _ = handle.join();
-    }
-}
-
-struct Verb<T, F> {
-    speak: F,
-    idempotent: bool,
-    answer: Option<Answer<T>>,
-}
-
-impl<T, F> Call for Verb<T, F>
-where
-    T: Send,
-    F: FnMut(&mut dyn Backend) -> Result<T, StoreError> + Send,
-{
-    fn attempt(&mut self, backend: &mut dyn Backend) -> Result<(), StoreError> {
-        let value = (self.speak)(backend)?;
-        if let Some(answer) = self.answer.take() {
-            // One who no longer waits has dropped its end.
-            let _ = answer.send(Ok(value));
-        }
-        Ok(())
-    }
-
-    fn is_idempotent(&self) -> bool {
-        self.idempotent
-    }
-
-    fn fail(self: Box<Self>, error: StoreError) {
-        if let Some(answer) = self.answer {
-            let _ = answer.send(Err(error));
-        }
     }
 }

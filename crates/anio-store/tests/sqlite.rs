@@ -277,11 +277,17 @@ fn a_file_or_a_directory_that_is_read_only_is_told() {
         } else {
             Command::new(std::env::current_exe().unwrap())
         };
-        let status = command
-            .args(["child_that_is_refused", "--exact", "--nocapture"])
-            .env(CHILD_FILE, &file)
-            .status()
-            .unwrap();
+        command.args(["child_that_is_refused", "--exact", "--nocapture"]).env(CHILD_FILE, &file);
+        let status = loop {
+            match command.status() {
+                // The child of another test has inherited the copy while it was open for writing, and has
+                // yet to become a program of its own.
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::yield_now();
+                }
+                status => break status.unwrap(),
+            }
+        };
         set(directory.path(), 0o755);
         assert!(status.success(), "{file_mode:o} {directory_mode:o}");
     }

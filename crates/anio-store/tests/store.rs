@@ -12,8 +12,8 @@ use anio_core::{Fingerprint, Output, RunId, TaskName, Timestamp, WorkflowName};
 use anio_store::backend::{Backend, Watcher};
 use anio_store::memory::Memory;
 use anio_store::record::{
-    Batch, Claim, ClaimedRun, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening, Request,
-    Requested, RunOptions, RunQuery, RunRecord, RunStatus, Submission, WorkerId,
+    Batch, Change, Claim, ClaimedRun, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening,
+    Request, Requested, RunOptions, RunQuery, RunRecord, RunStatus, Submission, WorkerId,
 };
 use anio_store::{Store, StoreError, StoreOptions};
 use futures::executor::block_on;
@@ -39,12 +39,40 @@ struct Flaky {
     commits: Arc<Mutex<Vec<usize>>>,
     gate: Option<mpsc::Receiver<()>>,
     broken: bool,
+    /// What the next ones who watch get; where there is none, nothing can be told.
+    scripts: Arc<Mutex<VecDeque<Script>>>,
 }
 
 impl Flaky {
     fn new(faults: impl IntoIterator<Item = Fault>) -> Self {
         let faults = Arc::new(Mutex::new(faults.into_iter().collect()));
-        Self { memory: Memory::new(), faults, commits: Arc::default(), gate: None, broken: false }
+        let (memory, commits, scripts) = (Memory::new(), Arc::default(), Arc::default());
+        Self { memory, faults, commits, gate: None, broken: false, scripts }
+    }
+}
+
+/// A watcher that tells what was written down for it, `None` for an error, and at last that it has ended.
+struct Script {
+    tells: VecDeque<Option<Change>>,
+    ended: mpsc::Sender<()>,
+}
+
+impl Watcher for Script {
+    fn wait(&mut self, _: Duration) -> Result<Option<Change>, StoreError> {
+        match self.tells.pop_front() {
+            Some(Some(change)) => Ok(Some(change)),
+            Some(None) => Err(StoreError::Disconnected { source: "gone".into() }),
+            None => {
+                std::thread::sleep(Duration::from_millis(1));
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        let _ = self.ended.send(());
     }
 }
 
@@ -129,10 +157,14 @@ impl Backend for Flaky {
         self.memory.facts_from(run, n)
     }
     fn watcher(&self) -> Result<Option<Box<dyn Watcher>>, StoreError> {
-        self.memory.watcher()
+        match self.scripts.lock().unwrap().pop_front() {
+            Some(script) => Ok(Some(Box::new(script))),
+            None => Ok(None),
+        }
     }
     fn reader(&self) -> Result<Box<dyn Backend>, StoreError> {
-        self.memory.reader()
+        let scripts = Arc::clone(&self.scripts);
+        Ok(Box::new(Self { memory: self.memory.clone(), scripts, ..Self::new([]) }))
     }
     fn n_statements(&self) -> u64 {
         self.memory.n_statements()
@@ -294,6 +326,112 @@ fn closing_does_not_wait_for_a_database_that_is_gone() {
         let pending = store.enqueue(submission(1)).await.unwrap();
         store.close().await;
         assert!(matches!(pending.await, Err(StoreError::Disconnected { .. })));
+    });
+}
+
+fn plan() -> (Fingerprint, PlanRecord) {
+    let record = PlanRecord { workflow: WorkflowName::new("a").unwrap(), tasks: Vec::new() };
+    ("0".parse().unwrap(), record)
+}
+
+/// A run with this key and this input.
+fn keyed(n: u128, key: &str, input: &str) -> NewRun {
+    let run = submission(n).runs.pop().unwrap();
+    let options = RunOptions { idempotency_key: Some(key.to_owned()), ..RunOptions::default() };
+    NewRun { input: Output::from_json(input).unwrap(), options, ..run }
+}
+
+#[test]
+fn one_key_with_one_input_is_one_run_and_with_another_an_error() {
+    block_on(async {
+        let store = Store::open("memory:", options(PATIENT)).await.unwrap();
+        let new = store.submit(keyed(1, "k", r#"{"a": 1, "b": 2}"#), plan()).await.unwrap();
+        assert!(matches!(new, Submission::New));
+        let known = store.submit(keyed(2, "k", r#"{"b":2,"a":1}"#), plan()).await.unwrap();
+        assert!(matches!(known, Submission::Known(run) if run.id == run_id(1)));
+        let error = store.submit(keyed(3, "k", r#"{"a":1}"#), plan()).await.unwrap_err();
+        let StoreError::IdempotencyConflict { workflow, key, run } = &error else { panic!("{error:?}") };
+        assert_eq!((workflow.as_str(), key.as_str(), *run), ("a", "k", run_id(1)));
+        assert_eq!(store.runs(RunQuery::default()).await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn what_is_over_a_limit_is_not_stored() {
+    block_on(async {
+        let store = Store::open("memory:", options(PATIENT)).await.unwrap();
+        let error = store.submit(keyed(1, &"k".repeat(256), "1"), plan()).await.unwrap_err();
+        assert!(matches!(error, StoreError::InvalidOption { option: "idempotency_key", .. }), "{error:?}");
+        assert!(store.runs(RunQuery::default()).await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_run_is_controlled_and_deleted_through_the_handle() {
+    block_on(async {
+        let store = Store::open("memory:", options(PATIENT)).await.unwrap();
+        store.commit(submission(1)).await.unwrap();
+        let given_up = || fact(1).facts;
+        assert_eq!(store.append(run_id(1), given_up()).await.unwrap(), Requested::Done(RunStatus::Queued));
+        let request = |request| store.request(run_id(1), request);
+        assert_eq!(request(Request::Pause).await.unwrap(), Requested::Done(RunStatus::Paused));
+        assert_eq!(request(Request::Resume).await.unwrap(), Requested::Done(RunStatus::Queued));
+        assert_eq!(request(Request::Cancel).await.unwrap(), Requested::Done(RunStatus::Cancelled));
+        let reopening = Reopening { run: run_id(1), epoch: 0, facts: given_up() };
+        let refused = Requested::Refused(RunStatus::Cancelled);
+        assert_eq!(store.reopen(reopening).await.unwrap(), refused);
+        assert_eq!(store.facts_from(run_id(1), 0).await.unwrap(), given_up());
+        assert_eq!(store.facts_from(run_id(1), 1).await.unwrap(), []);
+        let finished_before = Timestamp::from_micros(i64::MAX);
+        let prune = Prune { finished_before, statuses: Vec::new(), after: None, n_rows_max: 10 };
+        assert_eq!(store.prune(prune).await.unwrap(), Pruned { n_runs: 1, n_facts: 1, next: None });
+        assert!(store.run(run_id(1)).await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn what_a_watcher_tells_is_told_also_after_an_error() {
+    block_on(async {
+        let backend = Flaky::new([]);
+        let (ended, _ended) = mpsc::channel();
+        let tells = [None, None, Some(Change::Facts)].into();
+        backend.scripts.lock().unwrap().push_back(Script { tells, ended });
+        let store = store(backend, PATIENT).await;
+        let mut changes = store.changes().await.unwrap();
+        assert_eq!(changes.changed().await, Some(Change::Facts));
+    });
+}
+
+#[test]
+fn the_watcher_ends_with_the_last_who_wants_to_know_and_another_may_begin() {
+    block_on(async {
+        let backend = Flaky::new([]);
+        let (ended, wait_for_end) = mpsc::channel();
+        for change in [Change::Runs, Change::Facts] {
+            let script = Script { tells: [Some(change)].into(), ended: ended.clone() };
+            backend.scripts.lock().unwrap().push_back(script);
+        }
+        let store = store(backend, PATIENT).await;
+        let mut first = store.changes().await.unwrap();
+        let second = store.changes().await.unwrap();
+        assert_eq!(first.changed().await, Some(Change::Runs));
+        drop(first);
+        assert_eq!(wait_for_end.try_recv(), Err(mpsc::TryRecvError::Empty));
+        drop(second);
+        wait_for_end.recv_timeout(Duration::from_secs(60)).unwrap();
+        let mut again = store.changes().await.unwrap();
+        assert_eq!(again.changed().await, Some(Change::Facts));
+        store.close().await;
+        wait_for_end.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(again.changed().await, None);
+    });
+}
+
+#[test]
+fn nothing_is_told_where_nothing_can_be() {
+    block_on(async {
+        let store = store(Flaky::new([]), PATIENT).await;
+        assert_eq!(store.changes().await.unwrap().changed().await, None);
     });
 }
 
