@@ -11,7 +11,6 @@ use crate::error::StoreError;
 use crate::record::{FactRecord, Request, RunOptions};
 
 /// The word in `anio_runs.status` for a run of which a part is deleted: to every verb it is unknown.
-#[cfg(feature = "sqlite")]
 pub(crate) const PRUNING: &str = "pruning";
 
 /// The columns of `anio_attempts` that depend on the kind of a fact.

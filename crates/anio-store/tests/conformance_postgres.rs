@@ -19,5 +19,4 @@ fn postgres() -> Fixture {
     )
 }
 
-// The other groups come with their verbs.
-anio_store::conformance!(postgres: first);
+anio_store::conformance!(postgres);

@@ -4,12 +4,14 @@
 //! that might be one.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::path::PathBuf;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, Config, NoTls, Socket};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tls::{self, Verification};
@@ -155,15 +157,23 @@ impl Address {
 
     /// Connects, logs in, and leaves a task behind that serves the socket until the client is dropped.
     pub(super) async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
+        let (client, mut messages) = self.open().await?;
+        tokio::spawn(async move {
+            // The error reaches whoever waits for an answer, or is told "closed" by the next statement.
+            while let Some(Ok(_)) = poll_fn(&mut messages).await {}
+        });
+        Ok(client)
+    }
+
+    /// Connects and logs in. The client works for as long as somebody asks for messages.
+    pub(super) async fn open(&self) -> Result<(Client, Messages), tokio_postgres::Error> {
         let Some(verification) = self.tls else {
             let (client, connection) = self.config.connect(NoTls).await?;
-            serve(connection);
-            return Ok(client);
+            return Ok((client, messages(connection)));
         };
         let tls = tls::client(verification, self.sslrootcert.as_deref());
         let (client, connection) = self.config.connect(MakeRustlsConnect::new(tls)).await?;
-        serve(connection);
-        Ok(client)
+        Ok((client, messages(connection)))
     }
 
     /// Who logs in.
@@ -187,14 +197,15 @@ impl Address {
     }
 }
 
-fn serve<S>(connection: tokio_postgres::Connection<Socket, S>)
+/// Serves a socket while it is polled; tells what the server says unasked. `None` when the session has ended.
+pub(super) type Messages =
+    Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<AsyncMessage, tokio_postgres::Error>>> + Send>;
+
+fn messages<S>(mut connection: tokio_postgres::Connection<Socket, S>) -> Messages
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    tokio::spawn(async move {
-        // The error reaches whoever waits for an answer, or is told "closed" by the next statement.
-        let _ = connection.await;
-    });
+    Box::new(move |cx| connection.poll_message(cx))
 }
 
 impl fmt::Display for Address {

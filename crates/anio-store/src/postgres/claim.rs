@@ -11,14 +11,17 @@ use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Uuid as SqlUuid};
 
 use super::connection::Connection;
 use super::error::Inner;
+use super::lease::{Count, N_DUE_MAX};
 use super::query::{self, RunRow};
 use super::schema::anio_plans;
+use super::watch;
 use crate::error::StoreError;
 use crate::record::{Claim, ClaimedRun, FactRecord};
 
 // Relies on `anio_runs_queued`: the queue is walked in its order, past what others are taking at this
-// moment. The lease is locked against being taken away, not against commits of others. `materialized`:
-// joined directly, the queue might be walked once more for each row.
+// moment; and on `anio_runs_due`: whose time has come is in the queue from now on, taken or not. The lease is
+// locked against being taken away, not against commits of others. `materialized`: joined directly, the queue
+// might be walked once more for each row. No row is updated twice, which one statement cannot do.
 // A row without a run tells that the lease stands.
 const CLAIM: &str = "
 with lease as materialized (
@@ -26,24 +29,47 @@ with lease as materialized (
     from anio_workers
     where id = $1 and lost_at is null
     for share
-), next as materialized (
-    select id, started_at is null as is_new
+), due as materialized (
+    select id, workflow, status, priority, started_at
     from anio_runs
-    where status = 'queued' and workflow = any ($2) and exists (select from lease)
+    where due_at <= (extract(epoch from statement_timestamp()) * 1000000)::bigint and exists (select from lease)
+    order by due_at
+    limit $4
+    for update skip locked
+), queue as materialized (
+    select id, workflow, status, priority, started_at
+    from anio_runs
+    where status = 'queued' and due_at is null and workflow = any ($2) and exists (select from lease)
     order by priority desc, id
     limit $3
     for update skip locked
+), next as materialized (
+    select id, started_at is null as is_new
+    from (
+        select * from queue
+        union all
+        select * from due where status = 'queued' and workflow = any ($2)
+    ) as run
+    order by priority desc, id
+    limit $3
+), passed_over as (
+    update anio_runs
+    set due_at = null
+    where id in (select id from due) and id not in (select id from next)
 ), taken as (
     update anio_runs as run
     set status = 'running',
         worker = $1,
+        due_at = null,
         started_at = coalesce(run.started_at, (extract(epoch from clock_timestamp()) * 1000000)::bigint)
     from next
     where run.id = next.id
     returning run.*, next.is_new
 )
 select taken.id, taken.workflow, taken.plan, taken.status, taken.priority, taken.epoch, taken.submitted_at,
-    taken.started_at, taken.finished_at, taken.failure, taken.parked_reason, taken.input, taken.is_new
+    taken.started_at, taken.finished_at, taken.failure, taken.parked_reason, taken.input, taken.due_at,
+    taken.deadline, taken.idempotency_key, taken.tags, taken.traceparent, taken.requested, taken.news,
+    taken.is_new
 from lease
 left join taken on true";
 
@@ -68,6 +94,7 @@ pub(super) fn claim(
         .bind::<SqlUuid, _>(claim.worker.0)
         .bind::<Array<Text>, _>(workflows)
         .bind::<BigInt, _>(i64::from(claim.limit))
+        .bind::<BigInt, _>(N_DUE_MAX)
         .load(connection)?;
     if rows.is_empty() {
         return Err(StoreError::LeaseLost.into());
@@ -126,14 +153,23 @@ fn read_plans(
 
 // Relies on `anio_runs_parked`.
 const UNPARK: &str = "
-update anio_runs
-set status = 'queued',
-    parked_reason = null
-where status = 'parked' and workflow = any ($1)";
+with unparked as (
+    update anio_runs
+    set status = case when requested = 'pause' then 'paused' else 'queued' end,
+        requested = nullif(requested, 'pause'),
+        parked_reason = null
+    where status = 'parked' and workflow = any ($1)
+    returning id
+)
+select count(*) as n_runs, case when count(*) > 0 then pg_notify($2, '') end
+from unparked";
 
-/// Puts the parked runs of workflows back into the queue.
+/// Puts the parked runs of workflows back into the queue; on hold where that was asked.
 pub(super) fn unpark(connection: &mut Connection, workflows: &[WorkflowName]) -> QueryResult<u64> {
     let workflows: Vec<&str> = workflows.iter().map(WorkflowName::as_str).collect();
-    let n_runs = diesel::sql_query(UNPARK).bind::<Array<Text>, _>(workflows).execute(connection)?;
-    Ok(n_runs as u64)
+    let count: Count = diesel::sql_query(UNPARK)
+        .bind::<Array<Text>, _>(workflows)
+        .bind::<Text, _>(watch::RUNS)
+        .get_result(connection)?;
+    Ok(count.n_runs())
 }

@@ -4,7 +4,8 @@
 //!   with lease as (update the worker's row where its lease stands)      ── the fence, and the row lock
 //!      , facts as (insert … where exists (select from lease))           ── nothing, where the lease is lost
 //!      , runs  as (insert …) , plans as (insert …) , ends as (update …)
-//!   select from lease                                                   ── one row: all of it; none: nothing
+//!      , tags  as (insert …)
+//!   select … from lease                                                 ── one row: all of it; none: nothing
 //! ```
 //!
 //! Sent outside a transaction block, the statement is its own transaction: `begin` and `commit` would be
@@ -21,15 +22,18 @@ use std::collections::HashMap;
 
 use anio_core::plan::PlanRecord;
 use anio_core::{Fingerprint, RunId};
+use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
 use uuid::Uuid;
 
 use super::connection::Connection;
+use super::fact::{self, Boxed};
 use super::schema::anio_workers;
+use super::watch::{self, Tidings};
 use super::{storable, submit};
-use crate::record::{Batch, EndRecord, FactRecord, ParkRecord, RunStatus, WorkerId};
-use crate::row::{FactColumns, to_json};
+use crate::record::{Batch, EndRecord, ParkRecord, RunStatus, WorkerId};
+use crate::row::to_json;
 
 const FENCE: &str = "
 with lease as (
@@ -45,38 +49,31 @@ with lease as (
     select $1::uuid as id, $2::bigint as number
 )";
 
-// The rows of `unnest` come in the order of the arrays; sorting by it makes that a promise, and `seq` is
-// drawn above the sort.
-const FACTS: &str = "
-, facts as (
-    insert into anio_attempts (run_id, task, map_index, attempt, kind, at, started_at, retry_at, width,
-        failure, writes, output)
-    select run_id, task, map_index, attempt, kind, at, started_at, retry_at, width,
-        failure::json, writes::json, output::json
-    from unnest($3::uuid[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[], $9::bigint[],
-        $10::bigint[], $11::bigint[], $12::text[], $13::text[], $14::text[])
-        with ordinality as fact (run_id, task, map_index, attempt, kind, at, started_at, retry_at, width,
-            failure, writes, output, n)
-    where exists (select from lease)
-    order by n
-)";
-
-// Relies on the primary key of `anio_runs`.
+// Relies on the primary key of `anio_runs`. A run that its worker lets go is paused only while that is still
+// asked; whoever claims it otherwise learns from it whether it is to be cancelled.
 const ENDS: &str = "
 , ends as (
     update anio_runs as run
-    set status = ended.status,
+    set status = case
+            when ended.status = 'paused' and run.requested is distinct from 'pause' then 'queued'
+            else ended.status
+        end,
+        requested = case
+            when ended.status = 'parked' then run.requested
+            when ended.status = 'paused' then nullif(run.requested, 'pause')
+        end,
+        epoch = run.epoch + case when ended.status = 'paused' then 1 else 0 end,
         finished_at = ended.finished_at,
         failure = ended.failure::json,
         parked_reason = ended.parked_reason,
-        worker = case when ended.status = 'parked' then null else run.worker end
+        worker = case when ended.status in ('parked', 'paused') then null else run.worker end
     from unnest($15::uuid[], $16::text[], $17::bigint[], $18::text[], $19::text[])
         as ended (id, status, finished_at, failure, parked_reason)
-    where run.id = ended.id and run.finished_at is null and exists (select from lease)
+    where run.id = ended.id
+        and run.finished_at is null
+        and (ended.status <> 'paused' or run.status = 'running' and run.worker = $1)
+        and exists (select from lease)
 )";
-
-const LEASE: &str = "
-select from lease";
 
 /// Stores a batch, provided that its worker still holds its lease, and that it is not stored already.
 /// Tells whether it is stored now.
@@ -85,9 +82,10 @@ pub(super) fn commit(
     batch: &Batch,
     new_plans: &[(Fingerprint, &PlanRecord)],
     number: u64,
+    tidings: Tidings,
 ) -> QueryResult<bool> {
     let number = i64::try_from(number).expect("a worker commits fewer than 2^63 times");
-    if commit_new(connection, batch, new_plans, number)? {
+    if commit_new(connection, batch, new_plans, number, tidings)? {
         return Ok(true);
     }
     let Some(worker) = batch.worker else { return Ok(false) };
@@ -100,63 +98,37 @@ fn commit_new(
     batch: &Batch,
     new_plans: &[(Fingerprint, &PlanRecord)],
     number: i64,
+    tidings: Tidings,
 ) -> QueryResult<bool> {
     let fence = if batch.worker.is_some() { FENCE } else { NO_FENCE };
     let worker = batch.worker.map(|worker| worker.0);
-    let facts = Facts::of(&batch.facts);
     // Two statements, so that the usual one, with facts alone, carries no empty arrays.
-    let only_facts =
-        new_plans.is_empty() && batch.runs.is_empty() && batch.ends.is_empty() && batch.parks.is_empty();
+    let only_facts = new_plans.is_empty()
+        && batch.runs.is_empty()
+        && batch.ends.is_empty()
+        && batch.parks.is_empty()
+        && batch.holds.is_empty();
+    let facts = fact::insert_where("exists (select from lease)");
     let sql = if only_facts {
-        [fence, FACTS, LEASE].concat()
+        [fence, &facts, &watch::tell_from("lease", 15)].concat()
     } else {
-        [fence, FACTS, ENDS, submit::RUNS, submit::PLANS, LEASE].concat()
+        let tell = watch::tell_from("lease", 42);
+        [fence, &facts, ENDS, submit::RUNS, submit::PLANS, submit::TAGS, &tell].concat()
     };
-    let with_facts = diesel::sql_query(sql)
+    let statement = diesel::sql_query(sql)
+        .into_boxed::<Pg>()
         .bind::<Nullable<SqlUuid>, _>(worker)
-        .bind::<BigInt, _>(number)
-        .bind::<Array<SqlUuid>, _>(facts.run_id)
-        .bind::<Array<Text>, _>(facts.task)
-        .bind::<Array<Nullable<BigInt>>, _>(facts.map_index)
-        .bind::<Array<BigInt>, _>(facts.attempt)
-        .bind::<Array<Text>, _>(facts.kind)
-        .bind::<Array<BigInt>, _>(facts.at)
-        .bind::<Array<Nullable<BigInt>>, _>(facts.started_at)
-        .bind::<Array<Nullable<BigInt>>, _>(facts.retry_at)
-        .bind::<Array<Nullable<BigInt>>, _>(facts.width)
-        .bind::<Array<Nullable<Text>>, _>(facts.failure)
-        .bind::<Array<Nullable<Text>>, _>(facts.writes)
-        .bind::<Array<Nullable<Text>>, _>(facts.output);
-    if only_facts {
-        return Ok(with_facts.execute(connection)? == 1);
+        .bind::<BigInt, _>(number);
+    let mut statement = fact::Facts::of(&batch.facts).bind(statement);
+    if !only_facts {
+        let mut endings = endings(batch);
+        let runs = submit::Runs::of(&batch.runs, worker, &mut endings);
+        statement = Ends::of(endings).bind(statement);
+        statement = runs.bind(statement);
+        statement = submit::Plans::of(new_plans).bind(statement);
+        statement = submit::Tags::of(&batch.runs).bind(statement);
     }
-
-    let mut endings = endings(batch);
-    let runs = submit::Runs::of(&batch.runs, worker, &mut endings);
-    let ends = Ends::of(endings);
-    let plans = submit::Plans::of(new_plans);
-    let n_leases = with_facts
-        .bind::<Array<SqlUuid>, _>(ends.id)
-        .bind::<Array<Text>, _>(ends.status)
-        .bind::<Array<Nullable<BigInt>>, _>(ends.finished_at)
-        .bind::<Array<Nullable<Text>>, _>(ends.failure)
-        .bind::<Array<Nullable<Text>>, _>(ends.parked_reason)
-        .bind::<Array<SqlUuid>, _>(runs.id)
-        .bind::<Array<Text>, _>(runs.workflow)
-        .bind::<Array<Text>, _>(runs.plan)
-        .bind::<Array<Text>, _>(runs.status)
-        .bind::<Array<Integer>, _>(runs.priority)
-        .bind::<Array<Nullable<SqlUuid>>, _>(runs.worker)
-        .bind::<Array<BigInt>, _>(runs.submitted_at)
-        .bind::<Array<Nullable<BigInt>>, _>(runs.started_at)
-        .bind::<Array<Nullable<BigInt>>, _>(runs.finished_at)
-        .bind::<Array<Nullable<Text>>, _>(runs.failure)
-        .bind::<Array<Nullable<Text>>, _>(runs.parked_reason)
-        .bind::<Array<Text>, _>(runs.input)
-        .bind::<Array<Text>, _>(plans.fingerprint)
-        .bind::<Array<Text>, _>(plans.workflow)
-        .bind::<Array<Text>, _>(plans.record)
-        .execute(connection)?;
+    let n_leases = statement.bind::<Array<Text>, _>(tidings.channels()).execute(connection)?;
     Ok(n_leases == 1)
 }
 
@@ -165,50 +137,11 @@ pub(super) fn last_commit(connection: &mut Connection, worker: WorkerId) -> Quer
     anio_workers::table.find(worker.0).select(anio_workers::last_commit).first(connection).optional()
 }
 
-/// Facts, laid out in columns.
-#[derive(Default)]
-struct Facts<'a> {
-    run_id: Vec<Uuid>,
-    task: Vec<&'a str>,
-    map_index: Vec<Option<i64>>,
-    attempt: Vec<i64>,
-    kind: Vec<&'static str>,
-    at: Vec<i64>,
-    started_at: Vec<Option<i64>>,
-    retry_at: Vec<Option<i64>>,
-    width: Vec<Option<i64>>,
-    failure: Vec<Option<String>>,
-    writes: Vec<Option<String>>,
-    output: Vec<Option<&'a str>>,
-}
-
-impl<'a> Facts<'a> {
-    fn of(facts: &'a [FactRecord]) -> Self {
-        let mut columns = Self::default();
-        for fact in facts {
-            let FactColumns { kind, started_at, retry_at, width, failure, writes, output } =
-                FactColumns::of(&fact.kind);
-            columns.run_id.push(*fact.run.as_uuid());
-            columns.task.push(fact.task.as_str());
-            columns.map_index.push(fact.map_index.map(i64::from));
-            columns.attempt.push(i64::from(fact.attempt));
-            columns.kind.push(kind);
-            columns.at.push(fact.at.as_micros());
-            columns.started_at.push(started_at);
-            columns.retry_at.push(retry_at);
-            columns.width.push(width);
-            columns.failure.push(failure);
-            columns.writes.push(writes);
-            columns.output.push(output);
-        }
-        columns
-    }
-}
-
-/// What becomes of a run: it ends, or is parked.
+/// What becomes of a run: it ends, is parked, or is let go by its worker.
 pub(super) enum Ending<'a> {
     End(&'a EndRecord),
     Park(&'a ParkRecord),
+    Hold,
 }
 
 impl Ending<'_> {
@@ -216,37 +149,39 @@ impl Ending<'_> {
         match self {
             Self::End(end) => end.status,
             Self::Park(_) => RunStatus::Parked,
+            Self::Hold => RunStatus::Paused,
         }
     }
 
     pub(super) fn finished_at(&self) -> Option<i64> {
         match self {
             Self::End(end) => Some(end.at.as_micros()),
-            Self::Park(_) => None,
+            Self::Park(_) | Self::Hold => None,
         }
     }
 
     pub(super) fn failure(&self) -> Option<String> {
         match self {
             Self::End(end) => end.failure.as_ref().map(to_json),
-            Self::Park(_) => None,
+            Self::Park(_) | Self::Hold => None,
         }
     }
 
     pub(super) fn parked_reason(&self) -> Option<String> {
         match self {
-            Self::End(_) => None,
+            Self::End(_) | Self::Hold => None,
             Self::Park(park) => Some(storable(&park.reason)),
         }
     }
 }
 
-/// The endings of a batch, one per run: the first end, else the last parking. An `update … from` with two
-/// rows for one run would take either.
+/// The endings of a batch, one per run: the first end, else the last parking, else that it is let go. An
+/// `update … from` with two rows for one run would take either.
 fn endings(batch: &Batch) -> HashMap<RunId, Ending<'_>> {
+    let holds = batch.holds.iter().map(|run| (*run, Ending::Hold));
     let parks = batch.parks.iter().map(|park| (park.run, Ending::Park(park)));
     let ends = batch.ends.iter().rev().map(|end| (end.run, Ending::End(end)));
-    parks.chain(ends).collect()
+    holds.chain(parks).chain(ends).collect()
 }
 
 /// Endings of runs that were stored before, laid out in columns.
@@ -270,5 +205,14 @@ impl Ends {
             columns.parked_reason.push(ending.parked_reason());
         }
         columns
+    }
+
+    fn bind(self, statement: Boxed<'_>) -> Boxed<'_> {
+        statement
+            .bind::<Array<SqlUuid>, _>(self.id)
+            .bind::<Array<Text>, _>(self.status)
+            .bind::<Array<Nullable<BigInt>>, _>(self.finished_at)
+            .bind::<Array<Nullable<Text>>, _>(self.failure)
+            .bind::<Array<Nullable<Text>>, _>(self.parked_reason)
     }
 }

@@ -57,10 +57,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects and logs in.
     pub(super) fn open(address: &Address) -> Result<Self, tokio_postgres::Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime of one thread needs only a file descriptor");
+        let runtime = runtime();
         let client = runtime.block_on(address.connect())?;
         Ok(Self {
             client,
@@ -159,6 +156,14 @@ impl Drop for Connection {
             runtime.shutdown_background();
         }
     }
+}
+
+/// A runtime that its owner drives while it waits.
+pub(super) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime of one thread needs only a file descriptor")
 }
 
 /// How a transaction failed.

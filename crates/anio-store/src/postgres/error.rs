@@ -4,7 +4,7 @@
 use std::error::Error as StdError;
 use std::{fmt, io};
 
-use diesel::result::Error as DieselError;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use tokio_postgres::error::SqlState;
 
 use super::address::Address;
@@ -62,7 +62,7 @@ pub(super) fn on_connect(address: &Address, error: tokio_postgres::Error) -> Sto
 }
 
 /// Why a statement failed, of which nothing is stored.
-pub(super) fn on_statement(address: &Address, error: tokio_postgres::Error) -> StoreError {
+pub(super) fn on_statement(database: &dyn fmt::Display, error: tokio_postgres::Error) -> StoreError {
     let Some(code) = error.code().cloned() else {
         return StoreError::Disconnected { source: Box::new(DriverError(error)) };
     };
@@ -75,7 +75,7 @@ pub(super) fn on_statement(address: &Address, error: tokio_postgres::Error) -> S
         | SqlState::TOO_MANY_CONNECTIONS => StoreError::Busy { source },
         SqlState::DISK_FULL => StoreError::Full { source },
         SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::ReadOnly {
-            database: address.to_string(),
+            database: database.to_string(),
             problem: "the server is a standby, or its transactions are read-only".to_owned(),
         },
         SqlState::ADMIN_SHUTDOWN
@@ -90,7 +90,7 @@ pub(super) fn on_statement(address: &Address, error: tokio_postgres::Error) -> S
 
 /// Why a commit failed. Where the server said nothing, or said it while it was going down, nobody knows
 /// whether the commit is stored.
-pub(super) fn on_commit(address: &Address, error: tokio_postgres::Error) -> StoreError {
+pub(super) fn on_commit(database: &dyn fmt::Display, error: tokio_postgres::Error) -> StoreError {
     let unknown = match error.code() {
         None => true,
         Some(code) => {
@@ -102,18 +102,17 @@ pub(super) fn on_commit(address: &Address, error: tokio_postgres::Error) -> Stor
     if unknown {
         return StoreError::OutcomeUnknown { source: Box::new(DriverError(error)) };
     }
-    on_statement(address, error)
+    on_statement(database, error)
 }
 
+/// What errors of the driver mean: [`on_statement`] or [`on_commit`].
+type Meaning = fn(&dyn fmt::Display, tokio_postgres::Error) -> StoreError;
+
 /// What an error of the driver means, wherever in diesel it came from.
-pub(super) fn of_diesel(
-    address: &Address,
-    error: DieselError,
-    meaning: fn(&Address, tokio_postgres::Error) -> StoreError,
-) -> StoreError {
+pub(super) fn of_diesel(database: &dyn fmt::Display, error: DieselError, meaning: Meaning) -> StoreError {
     match error {
         DieselError::QueryBuilderError(cause) => match cause.downcast::<tokio_postgres::Error>() {
-            Ok(error) => meaning(address, *error),
+            Ok(error) => meaning(database, *error),
             Err(source) => StoreError::Database { source },
         },
         DieselError::DeserializationError(cause) => StoreError::Corrupt { problem: cause.to_string() },
@@ -122,14 +121,29 @@ pub(super) fn of_diesel(
 }
 
 /// What an error of a verb means, where those of the driver mean this.
-pub(super) fn of_inner(
-    address: &Address,
-    error: Inner,
-    meaning: fn(&Address, tokio_postgres::Error) -> StoreError,
-) -> StoreError {
+pub(super) fn of_inner(database: &dyn fmt::Display, error: Inner, meaning: Meaning) -> StoreError {
     match error {
-        Inner::Diesel(error) => of_diesel(address, error, meaning),
+        Inner::Diesel(error) => of_diesel(database, error, meaning),
         Inner::Store(error) => error,
+    }
+}
+
+/// What an error means on a connection of the user's own, which may be diesel's, whose errors have kinds and
+/// no codes. The transaction may have been ours, and its commit under way.
+pub(super) fn of_users_connection(database: &dyn fmt::Display, error: Inner) -> StoreError {
+    let Inner::Diesel(DieselError::DatabaseError(kind, said)) = error else {
+        return of_inner(database, error, on_commit);
+    };
+    let source = Box::new(DieselError::DatabaseError(kind, said));
+    match source.as_ref() {
+        DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => StoreError::Busy { source },
+        DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => {
+            StoreError::OutcomeUnknown { source }
+        }
+        DieselError::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, said) => {
+            StoreError::ReadOnly { database: database.to_string(), problem: said.message().to_owned() }
+        }
+        _ => StoreError::Database { source },
     }
 }
 

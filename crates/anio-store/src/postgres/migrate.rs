@@ -4,6 +4,9 @@
 //! may keep its migrations in the same database. Each migration is one transaction under a lock of our own:
 //! of processes that start at once, one does it, and the others wait and find nothing to do.
 
+use std::fmt;
+
+use diesel::connection::LoadConnection;
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -22,13 +25,12 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// The key of the lock under which migrations run: "aniomigr" in ASCII.
 const LOCK: i64 = 0x616e_696f_6d69_6772;
 
-/// The names that were Anio's from the beginning.
-const TABLES: [&str; 4] = ["anio_runs", "anio_attempts", "anio_workers", "anio_plans"];
+/// The names that are Anio's.
+const TABLES: [&str; 5] = ["anio_runs", "anio_attempts", "anio_workers", "anio_plans", "anio_tags"];
 
 /// Brings the tables up to this program's version.
 pub(super) fn migrate(connection: &mut Connection, address: &Address) -> Result<(), StoreError> {
-    let mut known = MIGRATIONS.migrations().map_err(|source| StoreError::Database { source })?;
-    known.sort_by_key(|migration| migration.name().version().to_string());
+    let known = known()?;
     // Usually there is nothing to do, and then nothing is locked or written: a standby will do.
     let n_pending = n_pending(connection, address, &known)
         .map_err(|error| error::of_inner(address, error, error::on_statement))?;
@@ -66,19 +68,40 @@ fn migrate_one(
     Ok(())
 }
 
+/// That a connection sees tables of this program's version. Changes nothing.
+///
+/// # Errors
+/// [`StoreError::NoTables`], and those of [`n_pending`].
+pub(super) fn check<C: LoadConnection<Backend = Pg>>(
+    connection: &mut C,
+    database: &dyn fmt::Display,
+) -> Result<(), Inner> {
+    match n_pending(connection, database, &known()?)? {
+        0 => Ok(()),
+        _ => Err(Inner::Store(StoreError::NoTables { database: database.to_string() })),
+    }
+}
+
+/// The migrations of this program, in their order.
+fn known() -> Result<Vec<Box<dyn Migration<Pg>>>, StoreError> {
+    let mut known = MIGRATIONS.migrations().map_err(|source| StoreError::Database { source })?;
+    known.sort_by_key(|migration| migration.name().version().to_string());
+    Ok(known)
+}
+
 /// How many of the known migrations the database lacks; they are the last ones. Changes nothing.
 ///
 /// # Errors
 /// [`StoreError::ForeignDatabase`] and [`StoreError::NewerSchema`].
-fn n_pending(
-    connection: &mut Connection,
-    address: &Address,
+fn n_pending<C: LoadConnection<Backend = Pg>>(
+    connection: &mut C,
+    database: &dyn fmt::Display,
     known: &[Box<dyn Migration<Pg>>],
 ) -> Result<usize, Inner> {
     let owner = owner(connection)?;
     if owner.is_foreign {
         return Err(Inner::Store(StoreError::ForeignDatabase {
-            database: address.to_string(),
+            database: database.to_string(),
             problem: "it has tables named anio_* that Anio did not make".to_owned(),
         }));
     }
@@ -93,7 +116,7 @@ fn n_pending(
         known.iter().map(|migration| migration.name().version().to_string()).collect();
     if let Some(unknown) = applied.iter().rfind(|version| !versions.contains(version)) {
         return Err(Inner::Store(StoreError::NewerSchema {
-            database: address.to_string(),
+            database: database.to_string(),
             found: unknown.clone(),
             known: versions.last().cloned().unwrap_or_default(),
         }));
@@ -126,7 +149,7 @@ struct Owner {
     is_foreign: bool,
 }
 
-fn owner(connection: &mut Connection) -> QueryResult<Owner> {
+fn owner<C: LoadConnection<Backend = Pg>>(connection: &mut C) -> QueryResult<Owner> {
     let names: Vec<&str> = TABLES.into_iter().chain(["anio_migrations"]).collect();
     diesel::sql_query(OWNER).bind::<Array<Text>, _>(names).get_result(connection)
 }

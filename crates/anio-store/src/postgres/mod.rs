@@ -4,24 +4,48 @@
 //! worker's row (see `commit`). Times are of the server's clock. No libpq is needed: `connection` makes
 //! diesel speak the protocol by way of tokio-postgres, with TLS by rustls.
 //!
-//! A verb is a file: `commit`, `submit`, `claim`, `lease`, `query`; `migrate` makes the tables,
-//! `session_lock` sees at once when a worker's process has died. Postgres 12 or newer.
+//! A verb is a file: `commit`, `submit`, `claim`, `lease`, `request`, `prune`, `query`; `migrate` makes the
+//! tables, `session_lock` sees at once when a worker's process has died, `watch` when somebody has changed
+//! something. Postgres 12 or newer.
 //!
 //! All depends on READ COMMITTED: a statement that had to wait for a row judges the new version of it.
 //! Each connection sets that for itself, whatever the default of the database is.
+//!
+//! Rows are locked in one order, so that no two wait for each other: **workers before runs**.
+//!
+//! | who | the worker's row | rows of runs |
+//! |---|---|---|
+//! | `commit` | its own | those that end, are parked or let go |
+//! | `claim` | its own, against being buried only | the next ones, past those that are locked |
+//! | `renew` | its own | those that are due, past those that are locked |
+//! | `bury`, `release` | the dead ones', in the order of their index | all of theirs |
+//! | `append` | that of the run's worker, against its commits | one |
+//! | `request`, `reopen` | none | one |
+//! | `unpark` | none | the parked ones, in the order of their index |
+//! | `prune` | none | of those that have ended, past those that are locked |
+//! | `submit` | none | none; waits for one who stores a run with the same key |
+//!
+//! So whoever waits for the row of a run waits for one who holds it and needs no more than other runs of the
+//! same worker. What a living worker may wait for is held within one statement, and not while this side of the
+//! connection has the word: a client that is stopped must not stop a worker.
 
 mod address;
 mod claim;
 mod commit;
 mod connection;
 mod error;
+mod fact;
 mod lease;
 mod migrate;
+mod prune;
 mod query;
+mod request;
 mod schema;
 mod session_lock;
 mod submit;
+mod submit_in;
 mod tls;
+mod watch;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,7 +57,9 @@ use anio_core::{Fingerprint, RunId, WorkflowName};
 use self::address::Address;
 use self::connection::Connection;
 use self::error::Inner;
+use self::query::Place;
 use self::session_lock::{SessionLock, Trust};
+use self::watch::{Listener, Teller};
 use crate::backend::{Backend, Watcher};
 use crate::error::StoreError;
 use crate::record::{
@@ -44,14 +70,22 @@ use crate::record::{
 /// SQL: the server's time at this moment (not at the beginning of the transaction), in microseconds.
 const NOW: &str = "(extract(epoch from clock_timestamp()) * 1000000)::bigint";
 
+/// SQL: the server's time at the beginning of the statement, in microseconds: unlike [`NOW`] one value for
+/// all rows, which an index can look for.
+const THEN: &str = "(extract(epoch from statement_timestamp()) * 1000000)::bigint";
+
+/// How many places among facts are remembered; a follower whose place is forgotten reads from the beginning.
+const N_PLACES_MAX: usize = 1024;
+
 /// What every session of ours sets. The statements are prepared once, some of them while the tables are
 /// still empty, and an empty table is best read whole; the plan would stay so as the table grows, until its
-/// statistics change. With these, an index is used from the beginning.
+/// statistics change. With these, an index is used from the beginning, and its order with it.
 const SESSION: &str = "
 set session characteristics as transaction isolation level read committed;
 set enable_seqscan = off;
 set enable_hashjoin = off;
 set enable_mergejoin = off;
+set enable_bitmapscan = off;
 set jit = off;";
 
 /// Whoever set something stronger than `on` keeps it.
@@ -73,6 +107,9 @@ pub struct Postgres {
     trust: Trust,
     /// Plans that this connection knows to be stored.
     plans: HashMap<Fingerprint, Arc<PlanRecord>>,
+    /// Where the last reading of a run's facts stopped, for those who follow it.
+    places: HashMap<RunId, Place>,
+    teller: Teller,
     /// Those of connections that are gone.
     n_statements_before: u64,
 }
@@ -108,6 +145,8 @@ impl Postgres {
             session_locks: Vec::new(),
             trust: Trust::default(),
             plans: HashMap::new(),
+            places: HashMap::new(),
+            teller: Teller::default(),
             n_statements_before: 0,
         })
     }
@@ -184,13 +223,15 @@ impl Backend for Postgres {
             // Nothing was sent: better to say so than to leave the caller in doubt.
             return Err(error::closed());
         }
-        let Self { connection, plans, address, .. } = self;
+        let Self { connection, plans, address, teller, .. } = self;
         let new_plans = submit::unknown_plans(batch, |plan| plans.contains_key(plan));
-        let is_stored = commit::commit(connection, batch, &new_plans, number)
+        let tidings = teller.of(batch);
+        let is_stored = commit::commit(connection, batch, &new_plans, number, tidings)
             .map_err(|error| error::of_diesel(address, error, error::on_commit))?;
         if !is_stored {
             return Err(StoreError::LeaseLost);
         }
+        teller.told(tidings);
         plans.extend(new_plans.into_iter().map(|(plan, record)| (plan, Arc::new(record.clone()))));
         Ok(())
     }
@@ -198,6 +239,31 @@ impl Backend for Postgres {
     fn last_commit(&mut self, worker: WorkerId) -> Result<u64, StoreError> {
         let number = self.statement(|connection| Ok(commit::last_commit(connection, worker)?))?;
         number.and_then(|number| u64::try_from(number).ok()).ok_or(StoreError::LeaseLost)
+    }
+
+    fn submit(&mut self, run: &NewRun, plan: (Fingerprint, &PlanRecord)) -> Result<Submission, StoreError> {
+        let (fingerprint, record) = plan;
+        if !self.plans.contains_key(&fingerprint) {
+            self.commit_statement(|connection| Ok(submit::plan(connection, fingerprint, record)?))?;
+            self.plans.insert(fingerprint, Arc::new(record.clone()));
+        }
+        self.commit_statement(|connection| submit::run(connection, run))
+    }
+
+    fn request(&mut self, run: RunId, request: Request) -> Result<Requested, StoreError> {
+        self.commit_statement(|connection| request::request(connection, run, request))
+    }
+
+    fn append(&mut self, run: RunId, facts: &[FactRecord]) -> Result<Requested, StoreError> {
+        self.commit_statement(|connection| request::append(connection, run, facts))
+    }
+
+    fn reopen(&mut self, reopening: &Reopening) -> Result<Requested, StoreError> {
+        self.commit_statement(|connection| request::reopen(connection, reopening))
+    }
+
+    fn prune(&mut self, prune: &Prune) -> Result<Pruned, StoreError> {
+        self.commit_statement(|connection| prune::prune(connection, prune))
     }
 
     fn claim(&mut self, claim: &Claim) -> Result<Vec<ClaimedRun>, StoreError> {
@@ -241,35 +307,27 @@ impl Backend for Postgres {
     }
 
     fn facts(&mut self, run: RunId) -> Result<Vec<FactRecord>, StoreError> {
-        self.statement(|connection| query::facts(connection, &[run]))
+        let read = self.statement(|connection| query::facts_from(connection, run, 0, Place::START));
+        read.map(|(facts, _)| facts)
     }
 
-    fn submit(&mut self, _: &NewRun, _: (Fingerprint, &PlanRecord)) -> Result<Submission, StoreError> {
-        todo!("on Postgres")
-    }
-
-    fn request(&mut self, _: RunId, _: Request) -> Result<Requested, StoreError> {
-        todo!("on Postgres")
-    }
-
-    fn append(&mut self, _: RunId, _: &[FactRecord]) -> Result<Requested, StoreError> {
-        todo!("on Postgres")
-    }
-
-    fn reopen(&mut self, _: &Reopening) -> Result<Requested, StoreError> {
-        todo!("on Postgres")
-    }
-
-    fn prune(&mut self, _: &Prune) -> Result<Pruned, StoreError> {
-        todo!("on Postgres")
-    }
-
-    fn facts_from(&mut self, _: RunId, _: u64) -> Result<Vec<FactRecord>, StoreError> {
-        todo!("on Postgres")
+    fn facts_from(&mut self, run: RunId, n: u64) -> Result<Vec<FactRecord>, StoreError> {
+        let known = self.places.get(&run).copied().filter(|place| place.n <= n).unwrap_or(Place::START);
+        let (facts, behind) = self.statement(|connection| query::facts_from(connection, run, n, known))?;
+        if self.places.len() >= N_PLACES_MAX {
+            self.places.clear();
+        }
+        self.places.insert(run, behind);
+        Ok(facts)
     }
 
     fn watcher(&self) -> Result<Option<Box<dyn Watcher>>, StoreError> {
-        todo!("on Postgres")
+        match Listener::open(self.address.clone()) {
+            Ok(listener) => Ok(Some(Box::new(listener))),
+            // A standby is told nothing.
+            Err(StoreError::ReadOnly { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn reader(&self) -> Result<Box<dyn Backend>, StoreError> {
@@ -282,6 +340,7 @@ impl Backend for Postgres {
         self.connection = connection;
         // Whatever was in doubt when the connection broke may not be there.
         self.plans.clear();
+        self.places.clear();
         self.trust.reconnected();
         let workers: Vec<WorkerId> = self.session_locks.iter().map(SessionLock::worker).collect();
         for worker in workers {

@@ -19,8 +19,24 @@ diesel::table! {
         failure -> Nullable<Text>,
         parked_reason -> Nullable<Text>,
         input -> Text,
+        due_at -> Nullable<BigInt>,
+        deadline -> Nullable<BigInt>,
+        idempotency_key -> Nullable<Text>,
+        tags -> Nullable<Text>,
+        traceparent -> Nullable<Text>,
+        requested -> Nullable<Text>,
+        news -> BigInt,
     }
 }
+
+diesel::table! {
+    anio_tags (tag, run_id) {
+        tag -> Text,
+        run_id -> Uuid,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(anio_runs, anio_tags, anio_attempts);
 
 diesel::table! {
     anio_attempts (run_id, seq) {
