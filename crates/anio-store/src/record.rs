@@ -233,6 +233,11 @@ pub struct Prune {
     pub n_rows_max: u32,
 }
 
+impl Prune {
+    /// How many rows a step deletes that keeps others waiting for a few milliseconds only.
+    pub const N_ROWS_DEFAULT: u32 = 1000;
+}
+
 /// What one step of pruning did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
