@@ -21,9 +21,11 @@ create index anio_runs_news on anio_runs (worker) where status = 'running' and n
 -- The runs of which a part is deleted already: what the next step of pruning goes on with.
 create index anio_runs_pruning on anio_runs (id) where status = 'pruning';
 
--- The queue, without those that wait for their time.
+-- The queue, without those that wait for their time. That due_at is null stands in the index once more, so that
+-- SQLite walks it without reading the table.
 drop index anio_runs_queued;
-create index anio_runs_queued on anio_runs (priority desc, id, workflow) where status = 'queued' and due_at is null;
+create index anio_runs_queued on anio_runs (priority desc, id, workflow, due_at)
+    where status = 'queued' and due_at is null;
 
 -- The runs of each tag: what a list by tag walks.
 create table anio_tags (

@@ -108,3 +108,40 @@ pub(super) fn unpark(connection: &mut SqliteConnection, workflows: &[WorkflowNam
     let n_runs = diesel::sql_query(UNPARK).bind::<Text, _>(json_list(workflows)).execute(connection)?;
     Ok(n_runs as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use anio_core::Timestamp;
+    use diesel::prelude::*;
+    use diesel::sql_types::{BigInt, Text};
+
+    use super::CLAIM;
+    use crate::backend::Backend;
+    use crate::record::Durability;
+    use crate::sqlite::Sqlite;
+
+    #[derive(QueryableByName)]
+    struct Step {
+        #[diesel(sql_type = Text)]
+        detail: String,
+    }
+
+    #[test]
+    fn a_claim_walks_the_queue_without_reading_the_runs_that_it_leaves() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut sqlite = Sqlite::open(&directory.path().join("a.db"), Durability::Relaxed).unwrap();
+        sqlite.migrate().unwrap();
+        let steps: Vec<Step> = diesel::sql_query(format!("explain query plan {CLAIM}"))
+            .bind::<Text, _>("")
+            .bind::<BigInt, _>(Timestamp::default().as_micros())
+            .bind::<Text, _>("[]")
+            .bind::<BigInt, _>(1)
+            .load(&mut sqlite.connection)
+            .unwrap();
+        let steps: Vec<String> = steps.into_iter().map(|step| step.detail).collect();
+        assert!(
+            steps.iter().any(|step| step.ends_with("USING COVERING INDEX anio_runs_queued")),
+            "{steps:?}"
+        );
+    }
+}
