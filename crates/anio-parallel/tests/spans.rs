@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use anio_parallel::queue::{Fifo, Runner};
-use anio_parallel::{ParMap, ParStreamExt, Pool, Scope, carry, cpu, try_cpu};
+use anio_parallel::{ParMap, ParStreamExt, Pipeline, Pool, Scope, carry, cpu, try_cpu};
 use futures::{StreamExt, TryStreamExt, stream};
 use opentelemetry::trace::{SpanId, TracerProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
@@ -107,6 +107,23 @@ async fn each_item_of_a_stream_is_a_child_of_the_task() {
         work.instrument(info_span!("task")).await;
         trace.spans().assert_items_of("task", if form == "reduce" { 1 } else { 20 });
     }
+}
+
+#[tokio::test]
+async fn each_item_of_each_stage_of_a_pipeline_is_a_child_of_the_task() {
+    let trace = Trace::start();
+    let source = (0..8_u32).inspect(|n| drop(info_span!("read", n).entered()));
+    let pipeline =
+        Pipeline::source(source).stage("fetch", 3, |n| async move { n }).cpu_stage("resize", 2, |n| n);
+    let run = pipeline.sink(|_| async { drop(info_span!("write").entered()) }).run();
+    run.instrument(info_span!("task")).await.unwrap();
+    let spans = trace.spans();
+    spans.assert_items_of("task", 3 * 8);
+    let task = spans.the("task").span_context.span_id();
+    assert!(spans.named("read").iter().all(|span| span.parent_span_id == task));
+    let items: Vec<_> = spans.named("item").iter().map(|span| span.span_context.span_id()).collect();
+    assert_eq!((spans.named("read").len(), spans.named("write").len()), (8, 8));
+    assert!(spans.named("write").iter().all(|span| items.contains(&span.parent_span_id)));
 }
 
 #[tokio::test]

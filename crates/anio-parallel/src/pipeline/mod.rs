@@ -63,8 +63,9 @@
 //!
 //! # An end before the end
 //! When the sink answers `ControlFlow::Break(())`, or a [`take`](Pipeline::take) has let its last item
-//! through, all stages before are called off, and the pipeline has succeeded. Their errors from then on
-//! count for nothing.
+//! through, all stages before are called off, and the pipeline has succeeded: async functions are dropped,
+//! functions that compute are waited for, which can see it by [`check`](crate::check()). Their errors from
+//! then on count for nothing.
 //!
 //! ```
 //! use std::ops::ControlFlow;
