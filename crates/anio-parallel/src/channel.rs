@@ -1,7 +1,8 @@
 //! A bounded channel between any number of producers and consumers, each async or a plain thread.
 
 use std::fmt;
-use std::pin::Pin;
+use std::future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -176,8 +177,8 @@ impl<T> fmt::Debug for Sender<T> {
 pub struct Receiver<T: 'static> {
     items: flume::Receiver<T>,
     stream: Option<flume::r#async::RecvStream<'static, T>>,
-    /// Held by the one that waits. For each that waits, flume takes an item in at once, whether there is
-    /// room or not.
+    /// Held by the one that waits. For each that waits, flume takes an item in at once, whether there
+    /// is room or not.
     waits: Arc<Mutex<()>>,
     peak: Arc<AtomicUsize>,
 }
@@ -198,7 +199,14 @@ impl<T> Receiver<T> {
             Err(flume::TryRecvError::Empty) => {}
         }
         let _alone = self.waits.lock().await;
-        self.items.recv_async().await.ok()
+        let mut next = pin!(self.items.recv_async());
+        let look = future::poll_fn(|context| {
+            // A fresh one looks and lines up in one step. One that was woken for an item which another took
+            // is, in flume, for a moment not in line: an item that comes then would wake nobody.
+            next.set(self.items.recv_async());
+            next.as_mut().poll(context)
+        });
+        look.await.ok()
     }
 
     /// The next item, blocking this thread until there is one: for CPU and blocking work. `None` when
@@ -243,7 +251,12 @@ impl<T> Stream for Receiver<T> {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         let Self { items, stream, .. } = &mut *self;
         let stream = stream.get_or_insert_with(|| items.clone().into_stream());
-        Pin::new(stream).poll_next(context)
+        let polled = Pin::new(stream).poll_next(context);
+        if polled.is_pending() && !items.is_empty() {
+            // See `recv`; here the look is repeated.
+            context.waker().wake_by_ref();
+        }
+        polled
     }
 }
 

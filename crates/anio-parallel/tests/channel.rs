@@ -126,3 +126,27 @@ async fn idle_receivers_do_not_widen_the_channel() {
     }
     assert!(n_received >= 10, "each time at least one: {n_received}");
 }
+
+/// One item at a time, each acknowledged before the next: where a receiver that competes for it misses the
+/// wake-up of the next, all wait for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receivers_that_compete_miss_no_item() {
+    const N_ITEMS: u64 = 20_000;
+    for is_stream in [false, true] {
+        let (sender, receiver) = channel::<u64>(2);
+        let (ack_sender, acks) = channel::<u64>(2);
+        for _ in 0..4 {
+            let (mut receiver, acks) = (receiver.clone(), ack_sender.clone());
+            tokio::spawn(async move {
+                while let Some(n) = if is_stream { receiver.next().await } else { receiver.recv().await } {
+                    acks.send(n).await.unwrap();
+                }
+            });
+        }
+        for n in 0..N_ITEMS {
+            sender.send(n).await.unwrap();
+            let ack = tokio::time::timeout(Duration::from_secs(30), acks.recv()).await;
+            assert_eq!(ack.unwrap_or_else(|_| panic!("item {n} is missed, stream: {is_stream}")), Some(n));
+        }
+    }
+}
