@@ -456,7 +456,7 @@ fn who_watches_is_told_of_what_others_wait_for() {
     assert_eq!(watcher.wait(Duration::ZERO).unwrap(), None);
 
     submit(&mut backend, &new_run(1));
-    wait_for(watcher, Change::Runs);
+    until(|| watcher.wait(Duration::ZERO).unwrap() == Some(Change::Runs));
     submit(&mut backend, &new_run(1));
     assert_eq!(hear(watcher), None, "it is stored already");
     let batch = Batch { runs: vec![new_run(2)], ..Batch::default() };
@@ -541,4 +541,33 @@ fn a_watcher_whose_session_ends_comes_back_and_says_so() {
     wait_for(&mut *watcher, Change::Runs);
     drop(watcher);
     until(|| database.query(&format!("select {listening}")).unwrap().is_empty());
+}
+
+#[test]
+fn a_step_of_pruning_costs_what_it_deletes_and_not_what_the_run_has() {
+    const N_FACTS: u64 = 40_000;
+    let Some(database) = test_database() else { return };
+    let mut backend = open(&database);
+    submit(&mut backend, &new_run(1));
+    let insert = format!(
+        "update anio_runs set status = 'failed', finished_at = 5;
+         insert into anio_attempts (run_id, task, attempt, kind, at)
+         select '{}', 'task_' || n, 1, 'started', 2 from generate_series(1, {N_FACTS}) as n",
+        run_id(1)
+    );
+    database.query(&insert).unwrap();
+    let finished_before = Timestamp::from_micros(i64::MAX);
+    let mut step = Prune { finished_before, statuses: vec![], after: None, n_rows_max: 1000 };
+    let (start, mut n_facts, mut n_steps) = (Instant::now(), 0, 0);
+    loop {
+        let pruned = backend.prune(&step).unwrap();
+        (n_facts, n_steps) = (n_facts + pruned.n_facts, n_steps + 1);
+        assert!(pruned.n_facts <= 1000, "{pruned:?}");
+        let Some(next) = pruned.next else { break };
+        step.after = Some(next);
+    }
+    assert_eq!((n_facts, backend.facts(run_id(1)).unwrap().len()), (N_FACTS, 0));
+    assert!((40..=43).contains(&n_steps), "{n_steps} steps");
+    // A second at the most; a step that goes through all facts for each that it deletes takes minutes.
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 }

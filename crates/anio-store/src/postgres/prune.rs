@@ -104,8 +104,7 @@ with recursive half as materialized (
 ), facts as (
     delete from anio_attempts as fact
     using locked
-    cross join lateral unnest(locked.doomed) as doomed (seq)
-    where fact.run_id = locked.id and fact.seq = doomed.seq
+    where fact.run_id = locked.id and fact.seq = any (locked.doomed)
 ), gone as (
     delete from anio_runs as run
     using locked

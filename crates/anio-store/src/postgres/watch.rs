@@ -114,6 +114,9 @@ impl Watcher for Listener {
                 *session = Some(Session::open(address).await?);
                 return Ok(Some(Change::Any));
             };
+            // The runtime looks at the socket before it comes back to a task that yields; without that a time
+            // that is over at once would be over before.
+            tokio::task::yield_now().await;
             match tokio::time::timeout(timeout, listening.next()).await {
                 Err(_) => Ok(None),
                 Ok(Ok(change)) => Ok(Some(change)),
