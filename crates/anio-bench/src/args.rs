@@ -14,6 +14,9 @@ anio-bench [WORKLOAD…] [--backend sqlite|postgres|both] [--repetitions N] [--j
   idle      an engine with nothing to do, for 20 s
   resume    a half-finished run of 100,000 tasks, from the start of the engine to the first task
   memory    what a waiting task run takes
+  latency   from submit to the outcome, at 50, 80 and 95 % of the rate that the engine bears
+  parallel  the helpers of anio-parallel beside what does the same without them: par-map, par-then,
+            par-then-unordered, pipeline, queue
 
 Without a workload: all of them. One JSON line each on standard output, a table on standard error.";
 
@@ -61,6 +64,7 @@ impl Args {
                     repetitions = n_checked.ok_or(format!("--repetitions {n}: may be 1 to 99"))?;
                 }
                 "--measure" => measured = Some(workload_of(&value()?)?),
+                "parallel" => workloads.extend(Workload::PARALLEL),
                 name => workloads.push(workload_of(name)?),
             }
         }
@@ -102,7 +106,7 @@ mod tests {
         let Ok(Args::All { workloads, backends, repetitions: 3, json_only: false }) = parse("") else {
             panic!("nothing is asked for, so everything is");
         };
-        assert_eq!((workloads.len(), backends.len()), (8, 2));
+        assert_eq!((workloads.len(), backends.len()), (14, 2));
     }
 
     #[test]
@@ -114,6 +118,13 @@ mod tests {
             json_only: true,
         };
         assert_eq!(parse("fan --backend=postgres --json-only idle --repetitions 5"), Ok(expected));
+    }
+
+    #[test]
+    fn parallel_stands_for_several() {
+        let Ok(Args::All { workloads, .. }) = parse("idle parallel") else { panic!("both are known") };
+        assert_eq!(workloads.len(), 6);
+        assert!(workloads.iter().skip(1).all(|workload| !workload.has_backend()));
     }
 
     #[test]

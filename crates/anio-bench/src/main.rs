@@ -68,7 +68,13 @@ fn measure_all(
     json_only: bool,
 ) -> Result<()> {
     let mut lines = Vec::new();
-    for &backend in backends {
+    for (ix, &backend) in backends.iter().enumerate() {
+        // What has no backend is measured with the first.
+        let is_due = |workload: &&Workload| workload.has_backend() || ix == 0;
+        let workloads: Vec<Workload> = workloads.iter().filter(is_due).copied().collect();
+        if workloads.is_empty() {
+            continue;
+        }
         if backend == Backend::Postgres && postgres::is_off() {
             if backends.len() == 1 {
                 return Err(format!("{VARIABLE}=off, and no other backend is asked for").into());
@@ -76,7 +82,7 @@ fn measure_all(
             eprintln!("Postgres is left out: {VARIABLE}=off");
             continue;
         }
-        for &workload in workloads {
+        for workload in workloads {
             let line = in_its_own_process(workload, backend, repetitions)?;
             println!("{line}");
             lines.push(line);
@@ -92,7 +98,7 @@ fn in_its_own_process(workload: Workload, backend: Backend, repetitions: usize) 
     let mut command = Command::new(env::current_exe()?);
     command.args(["--measure", workload.name(), "--backend", backend.name()]);
     command.args(["--repetitions", &repetitions.to_string()]);
-    if backend == Backend::Postgres {
+    if backend == Backend::Postgres && workload.has_backend() {
         command.env(VARIABLE, Server::shared()?.url());
     }
     let output = command.stderr(Stdio::inherit()).output()?;

@@ -48,7 +48,7 @@ pub(crate) fn line(workload: Workload, backend: Backend, mut samples: Vec<Sample
     let (unit, limit_is) = workload.units();
     json!({
         "workload": workload.name(),
-        "backend": backend.name(),
+        "backend": workload.has_backend().then(|| backend.name()),
         "figure": rounded(sample.figure),
         "unit": unit,
         "limit": sample.limit.map(rounded),

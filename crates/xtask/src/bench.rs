@@ -22,7 +22,8 @@ pub(crate) fn torture(args: Vec<OsString>) -> Result<ExitCode> {
 
 /// The program finds its server, or `off`, in `ANIO_TEST_POSTGRES`.
 fn run_release(package: &str, mut args: Vec<OsString>) -> Result<ExitCode> {
-    let no_postgres = take_flag(&mut args, "--no-postgres") || is_for_sqlite_alone(&args);
+    let no_postgres =
+        take_flag(&mut args, "--no-postgres") || is_for_sqlite_alone(&args) || is_without_engine(&args);
     with_postgres(Postgres::unless(no_postgres), |variable| {
         let status = cargo()
             .args(["run", "--quiet", "--release", "--package", package, "--"])
@@ -38,6 +39,12 @@ fn is_for_sqlite_alone(args: &[OsString]) -> bool {
         || args.windows(2).any(|pair| pair[0] == "--backend" && pair[1] == "sqlite")
 }
 
+/// `bench parallel` is about threads and tasks alone.
+fn is_without_engine(args: &[OsString]) -> bool {
+    let is_option = |arg: &OsString| arg.to_string_lossy().starts_with("--");
+    args.first().is_some_and(|first| first == "parallel") && args.iter().skip(1).all(is_option)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +55,12 @@ mod tests {
             |line: &str| is_for_sqlite_alone(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
         assert!(asked("--kills 5 --backend sqlite") && asked("--backend=sqlite"));
         assert!(!asked("--backend both") && !asked("--kills 5"));
+    }
+
+    #[test]
+    fn no_server_is_started_where_no_engine_is() {
+        let asked = |line: &str| is_without_engine(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(asked("parallel") && asked("parallel --json-only"));
+        assert!(!asked("parallel fan") && !asked("fan") && !asked("fan parallel"));
     }
 }

@@ -1,7 +1,9 @@
 //! What is measured.
 
 mod idle;
+mod latency;
 mod memory;
+mod parallel;
 mod payload;
 mod resume;
 mod throughput;
@@ -26,6 +28,12 @@ pub(crate) enum Workload {
     Idle,
     Resume,
     Memory,
+    Latency,
+    ParMap,
+    ParThen,
+    ParThenUnordered,
+    Pipeline,
+    Queue,
 }
 
 /// What the project has promised itself.
@@ -39,8 +47,13 @@ const HALF_OF_RAW: Target = Target {
     is_met: |sample| sample.ratio().is_some_and(|ratio| ratio >= 0.5),
 };
 
+const AS_FAST: Target = Target {
+    words: "at most 1.05 times the other",
+    is_met: |sample| sample.ratio().is_some_and(|ratio| ratio <= 1.05),
+};
+
 impl Workload {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Single,
         Self::Chain,
         Self::Fan,
@@ -49,7 +62,17 @@ impl Workload {
         Self::Idle,
         Self::Resume,
         Self::Memory,
+        Self::Latency,
+        Self::ParMap,
+        Self::ParThen,
+        Self::ParThenUnordered,
+        Self::Pipeline,
+        Self::Queue,
     ];
+
+    /// Those that stand for the word `parallel`: helpers of anio-parallel, without an engine.
+    pub(crate) const PARALLEL: [Self; 5] =
+        [Self::ParMap, Self::ParThen, Self::ParThenUnordered, Self::Pipeline, Self::Queue];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -61,7 +84,18 @@ impl Workload {
             Self::Idle => "idle",
             Self::Resume => "resume",
             Self::Memory => "memory",
+            Self::Latency => "latency",
+            Self::ParMap => "par-map",
+            Self::ParThen => "par-then",
+            Self::ParThenUnordered => "par-then-unordered",
+            Self::Pipeline => "pipeline",
+            Self::Queue => "queue",
         }
+    }
+
+    /// Whether it is about an engine; the others are measured once, whatever the backends.
+    pub(crate) fn has_backend(self) -> bool {
+        !Self::PARALLEL.contains(&self)
     }
 
     /// The unit of the figure, and what the limit is, in the same unit.
@@ -75,13 +109,19 @@ impl Workload {
             Self::Idle => ("statements/s", ""),
             Self::Resume => ("s", "diesel alone reads the facts"),
             Self::Memory => ("bytes/task run", ""),
+            Self::Latency => ("ms", ""),
+            Self::ParMap => ("ns/item", "rayon's par_iter().map()"),
+            Self::ParThen => ("ns/item", "spawned tasks in futures' buffered"),
+            Self::ParThenUnordered => ("ns/item", "spawned tasks in futures' buffer_unordered"),
+            Self::Pipeline => ("ns/item", "tasks and channels by hand"),
+            Self::Queue => ("ns/item", "a channel and as many tasks"),
         }
     }
 
     pub(crate) const fn target(self) -> Option<Target> {
         match self {
             Self::Single | Self::Fan => Some(HALF_OF_RAW),
-            Self::Diamonds => None,
+            Self::Diamonds | Self::Latency | Self::Queue => None,
             Self::Chain => Some(Target {
                 words: "at most 2 raw commits",
                 is_met: |sample| sample.ratio().is_some_and(|ratio| ratio <= 2.0),
@@ -95,6 +135,11 @@ impl Workload {
                 is_met: |sample| sample.figure <= 1.0 && sample.detail("cpu_percent") <= 0.2,
             }),
             Self::Resume => Some(Target { words: "below 1 s", is_met: |sample| sample.figure < 1.0 }),
+            Self::ParMap | Self::ParThen | Self::ParThenUnordered => Some(AS_FAST),
+            Self::Pipeline => Some(Target {
+                words: "at most 1.1 times the other",
+                is_met: |sample| sample.ratio().is_some_and(|ratio| ratio <= 1.1),
+            }),
             Self::Memory => Some(Target { words: "at most 1024", is_met: |sample| sample.figure <= 1024.0 }),
         }
     }
@@ -109,6 +154,12 @@ impl Workload {
             Self::Idle => idle::idle(backend),
             Self::Resume => resume::resume(backend),
             Self::Memory => memory::memory(backend),
+            Self::Latency => latency::latency(backend),
+            Self::ParMap => parallel::par_map(),
+            Self::ParThen => parallel::par_then(),
+            Self::ParThenUnordered => parallel::par_then_unordered(),
+            Self::Pipeline => parallel::pipeline(),
+            Self::Queue => parallel::queue(),
         }
     }
 }
