@@ -10,6 +10,7 @@ use anio_core::task::{Rate, States};
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::trace::TraceContext;
 
 /// Messages to the scheduler that may wait in its inbox; who sends more waits.
 pub(crate) const INBOX_MESSAGES_MAX: usize = 4096;
@@ -55,6 +56,8 @@ pub struct Config {
     pub states: Arc<States>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
+    /// What keeps a run in one trace. Default: nothing.
+    pub trace: Option<Arc<dyn TraceContext>>,
 }
 
 impl Default for Config {
@@ -74,6 +77,7 @@ impl Default for Config {
             resource_rates: BTreeMap::new(),
             states: Arc::default(),
             clock: Arc::new(SystemClock),
+            trace: None,
         }
     }
 }

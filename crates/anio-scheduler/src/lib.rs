@@ -27,6 +27,7 @@ mod progress;
 mod ready;
 pub mod scheduler;
 mod timer;
+mod trace;
 mod verdict;
 mod worker;
 
@@ -36,3 +37,4 @@ pub use error::Error;
 pub use live_run::replay;
 pub use progress::TaskProgress;
 pub use scheduler::{Finished, Scheduler};
+pub use trace::TraceContext;

@@ -1,16 +1,18 @@
 //! A run that this worker holds: its state, who waits for it, what to call off.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use anio_core::error::TaskFailure;
-use anio_core::run::{Fact, FactKind, RunState};
-use anio_core::{RunId, Workflow};
+use anio_core::run::{Fact, FactKind, RunState, TaskRunKey};
+use anio_core::{Plan, RunId, Workflow};
 use anio_store::record::{ClaimedRun, FactRecord};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::scheduler::Finished;
+use crate::trace::{TraceContext, run_span};
 
 /// A run in memory.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct LiveRun {
     pub(crate) workflow: Workflow,
     pub(crate) cancellation: CancellationToken,
     pub(crate) span: Span,
+    /// The attempts that an earlier worker did not bring to an end, until the next of their task run begins.
+    pub(crate) died: HashMap<TaskRunKey, u32>,
     pub(crate) watchers: Vec<oneshot::Sender<Option<Finished>>>,
     /// Changes when facts are durable; made when somebody follows the run.
     pub(crate) progress: Option<watch::Sender<u64>>,
@@ -28,9 +32,30 @@ pub(crate) struct LiveRun {
 
 impl LiveRun {
     pub(crate) fn new(state: RunState, workflow: Workflow, cancellation: CancellationToken) -> Self {
-        let span =
-            tracing::info_span!(parent: None, "run", run_id = %state.id(), workflow = %workflow.name());
-        Self { state, workflow, cancellation, span, watchers: Vec::new(), progress: None, is_dirty: false }
+        let span = run_span(state.id(), workflow.name());
+        let died = HashMap::new();
+        Self {
+            state,
+            workflow,
+            cancellation,
+            span,
+            died,
+            watchers: Vec::new(),
+            progress: None,
+            is_dirty: false,
+        }
+    }
+
+    /// Goes on in the trace that the run's row names, and knows what died before.
+    pub(crate) fn resumed(mut self, claimed: &ClaimedRun, trace: Option<&dyn TraceContext>) -> Self {
+        if let (Some(trace), Some(traceparent)) = (trace, &claimed.run.options.traceparent) {
+            trace.continue_from(&self.span, traceparent);
+        }
+        if claimed.run.epoch > 0 {
+            self.span.record("anio.recovered", true);
+            self.died = in_flight(self.workflow.plan(), &claimed.facts);
+        }
+        self
     }
 }
 
@@ -84,11 +109,25 @@ pub fn replay(state: &mut RunState, facts: &[FactRecord]) -> Result<(), String> 
         let Some(task) = state.plan().position(record.task.as_str()) else {
             return Err(format!("task {:?} has begun in this run and is gone from the program", record.task));
         };
-        let key = anio_core::run::TaskRunKey { task, map_index: record.map_index };
+        let key = TaskRunKey { task, map_index: record.map_index };
         let fact = Fact { key, attempt: record.attempt, at: record.at, kind: record.kind.clone() };
         state.replay(&fact).map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+/// The attempts that had begun, as far as that was recorded, and have no end.
+fn in_flight(plan: &Plan, facts: &[FactRecord]) -> HashMap<TaskRunKey, u32> {
+    let mut attempts = HashMap::new();
+    for fact in facts {
+        let Some(task) = plan.position(fact.task.as_str()) else { continue };
+        let key = TaskRunKey { task, map_index: fact.map_index };
+        match fact.kind {
+            FactKind::Started => attempts.insert(key, fact.attempt),
+            _ => attempts.remove(&key),
+        };
+    }
+    attempts
 }
 
 /// Whether a fact says that its task run failed for good; for the log.

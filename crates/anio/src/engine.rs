@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anio_core::task::Rate;
 use anio_core::{Context, Output, RunId, Workflow};
-use anio_scheduler::{Config, Scheduler};
+use anio_scheduler::{Config, Scheduler, TraceContext};
 use anio_store::record::{RunQuery, RunRecord, WorkerId};
 use anio_store::{Durability, Store, StoreOptions};
 use futures::future::BoxFuture;
@@ -364,6 +364,17 @@ impl EngineBuilder {
     /// The largest output, input or context value, in bytes of JSON, up to 1 GiB. Default: 16 MiB.
     pub fn value_bytes_max(mut self, n: usize) -> Self {
         self.config.value_bytes_max = n;
+        self
+    }
+
+    /// Keeps each run in one trace: its row then names the trace of its first span, and whoever takes it up goes
+    /// on there. With the feature `otel` there is `anio::otel::TraceParent` for OpenTelemetry. Default: a new
+    /// trace wherever a run is taken up.
+    ///
+    /// A run that was taken over has the field `anio.recovered` on its span; so has the first attempt after one
+    /// that died in the middle, which it names in `anio.died_attempt`.
+    pub fn trace_context(mut self, trace: impl TraceContext) -> Self {
+        self.config.trace = Some(Arc::new(trace));
         self
     }
 

@@ -4,6 +4,8 @@
 pub mod __private;
 mod engine;
 mod extract;
+#[cfg(feature = "otel")]
+pub mod otel;
 mod outcome;
 pub mod prelude;
 mod run_handle;
@@ -19,7 +21,7 @@ pub use anio_macros::workflow_macro as workflow;
 
 #[doc(inline)]
 pub use anio_parallel as parallel;
-pub use anio_scheduler::{Error, TaskProgress};
+pub use anio_scheduler::{Error, TaskProgress, TraceContext};
 pub use anio_store::record::{FactRecord, RunQuery, RunRecord, RunStatus, WorkerId};
 pub use anio_store::{Durability, Store, StoreError};
 

@@ -231,7 +231,8 @@ impl Worker {
         match take_up(claimed, &workflow, self.config.poison_deaths) {
             Ok(state) => {
                 let id = claimed.run.id;
-                self.runs.insert(id, LiveRun::new(state, workflow, self.cancellation.child_token()));
+                let live = LiveRun::new(state, workflow, self.cancellation.child_token());
+                self.runs.insert(id, live.resumed(claimed, self.config.trace.as_deref()));
                 self.apply(id, self.config.clock.now(), Event::Begin { epoch: claimed.run.epoch });
             }
             Err(reason) => {
@@ -468,6 +469,7 @@ impl Worker {
         let held = self.limits.begin(run, key);
         let lane = definition.options.lane;
         let scope = if definition.uses_context { live.state.scope(key.task) } else { Arc::default() };
+        let died = live.died.remove(&key);
         let reporter = self.executor.reporter(run, &task.name, key.map_index, attempt);
         let handle = TaskHandle::new(
             run,
@@ -487,7 +489,9 @@ impl Worker {
             run_id = %run,
             task = %task.name,
             map_index = key.map_index,
-            attempt
+            attempt,
+            anio.recovered = died.map(|_| true),
+            anio.died_attempt = died
         );
         self.executor.spawn(Attempt {
             ticket: Ticket { run, key, attempt, worker: self.keeper.worker, lane, held },

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::live_run::LiveRun;
 use crate::pending::Submitted;
 use crate::scheduler::register;
+use crate::trace::queued_span;
 
 impl Worker {
     /// Puts new runs into the batch that is being gathered; they begin when it is durable.
@@ -44,21 +45,25 @@ impl Worker {
         for input in inputs {
             let id = RunId::from_uuid(uuid::Uuid::now_v7());
             let claim = submitted.live.len() < n_room;
+            let live = claim.then(|| {
+                let state = RunState::new(id, Arc::clone(plan), input.clone(), self.config.poison_deaths);
+                LiveRun::new(state, workflow.clone(), self.cancellation.child_token())
+            });
+            let traceparent = self.config.trace.as_deref().and_then(|trace| match &live {
+                Some(live) => trace.current(&live.span),
+                None => trace.current(&queued_span(id, workflow.name())),
+            });
             batch.runs.push(NewRun {
                 id,
                 workflow: workflow.name().clone(),
                 plan: plan.fingerprint(),
-                input: input.clone(),
-                options: RunOptions { priority, ..RunOptions::default() },
+                input,
+                options: RunOptions { priority, traceparent, ..RunOptions::default() },
                 submitted_at: self.config.clock.now(),
                 claim,
             });
             submitted.ids.push(id);
-            if claim {
-                let state = RunState::new(id, Arc::clone(plan), input, self.config.poison_deaths);
-                let token = self.cancellation.child_token();
-                submitted.live.push(LiveRun::new(state, workflow.clone(), token));
-            }
+            submitted.live.extend(live);
         }
         self.n_submitting += submitted.live.len();
         self.pending.submitted.push(submitted);

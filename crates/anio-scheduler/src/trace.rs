@@ -1,0 +1,31 @@
+//! Keeps a run in one trace, whichever processes execute it.
+
+use std::fmt;
+
+use anio_core::{RunId, WorkflowName};
+use tracing::Span;
+
+/// Names the trace that a span belongs to, and puts a span into the trace that a name stands for.
+///
+/// With one, a run's row keeps the W3C `traceparent` of the run's first span, and a worker that takes the run up
+/// goes on in that trace. The engine itself knows only `tracing`, which has no such names; the crate `anio` has
+/// one for OpenTelemetry.
+pub trait TraceContext: fmt::Debug + Send + Sync + 'static {
+    /// The `traceparent` of this span, 1 to 255 bytes; `None` where it belongs to no trace.
+    fn current(&self, span: &Span) -> Option<String>;
+
+    /// Puts the span, which has only just been made, below the one that `traceparent` names. A text that names
+    /// none leaves it as it is.
+    fn continue_from(&self, span: &Span, traceparent: &str);
+}
+
+/// The span of a run.
+pub(crate) fn run_span(run: RunId, workflow: &WorkflowName) -> Span {
+    let recovered = tracing::field::Empty;
+    tracing::info_span!(parent: None, "run", run_id = %run, workflow = %workflow, anio.recovered = recovered)
+}
+
+/// The first span of a run that is queued for whichever worker has room for it.
+pub(crate) fn queued_span(run: RunId, workflow: &WorkflowName) -> Span {
+    tracing::info_span!(parent: None, "queued", run_id = %run, workflow = %workflow)
+}
