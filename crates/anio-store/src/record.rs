@@ -235,7 +235,7 @@ pub struct Prune {
 
 impl Prune {
     /// How many rows a step deletes that keeps others waiting for a few milliseconds only.
-    pub const N_ROWS_DEFAULT: u32 = 1000;
+    pub const N_ROWS_DEFAULT: u32 = 500;
 }
 
 /// What one step of pruning did.

@@ -113,13 +113,13 @@ fn a_file_whose_old_runs_are_pruned_grows_no_further() {
     let n_pages = || number(&file, "select page_count as n from pragma_page_count");
     let (n_runs, n_facts, output) = (2000_u128, 3, Output::new("x".repeat(50)).unwrap());
     let mut commit = 0;
-    let mut fill = |sqlite: &mut Sqlite, from: u128| {
+    let mut add_runs = |sqlite: &mut Sqlite, from: u128| {
         for first in (from..from + n_runs).step_by(500) {
             commit += 1;
             sqlite.commit(&ended(first..first + 500, n_facts, &output), commit).unwrap();
         }
     };
-    fill(&mut sqlite, 0);
+    add_runs(&mut sqlite, 0);
     let before = n_pages();
     for round in 1..=2 {
         let all = prune(&mut sqlite, Prune::N_ROWS_DEFAULT, |_| {});
@@ -127,7 +127,7 @@ fn a_file_whose_old_runs_are_pruned_grows_no_further() {
         let sql = "select (select count(*) from anio_runs) + (select count(*) from anio_attempts)
                        + (select count(*) from anio_tags) as n";
         assert_eq!(number(&file, sql), 0);
-        fill(&mut sqlite, n_runs * round);
+        add_runs(&mut sqlite, n_runs * round);
         assert!(n_pages() <= before, "{} pages, {before} before", n_pages());
     }
 }
