@@ -29,6 +29,7 @@ macro_rules! examples_print_their_last_comment {
 // These compare several ways to do one job, and measure them.
 examples_print_their_last_comment! {
     in 180 lines:
+    durable_parallelism
     lanes
 }
 
@@ -59,7 +60,7 @@ fn the_readme_shows_a_program_that_runs() {
 
 #[test]
 fn the_guides_show_the_source_of_examples() {
-    for guide in ["lanes.md"] {
+    for guide in ["durable-parallelism.md", "lanes.md"] {
         tutorial_check::shows_the_source(&Path::new(DIRECTORY).join("../docs").join(guide));
     }
 }

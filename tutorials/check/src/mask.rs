@@ -1,6 +1,6 @@
 //! Hides what differs from run to run: numbers with a unit of time, and ratios of times.
 
-const UNITS: [&str; 4] = ["µs", "ms", "s", "cores"];
+const UNITS: [&str; 5] = ["µs", "ms", "s", "cores", "executions"];
 
 /// The text with `#` for each number before a unit of time and each number that ends in `×`. On lines that
 /// have one, white space counts once, since the width of a number differs too.
