@@ -71,7 +71,8 @@ pub(crate) fn parts(tokens: TokenStream) -> Vec<TokenStream> {
     parts
 }
 
-fn entry(input: ParseStream<'_>, between: Between) -> syn::Result<Entry> {
+/// Reads one entry.
+pub(crate) fn entry(input: ParseStream<'_>, between: Between) -> syn::Result<Entry> {
     let key = Ident::parse_any(input)?;
     let value = if input.is_empty() {
         Value::Nothing

@@ -1,4 +1,4 @@
-//! Durations written as text: `"200ms"`, `"30s"`, `"5m"`, `"1h"`, `"7d"`.
+//! Durations and rates written as text: `"200ms"`, `"30s"`, `"5m"`, `"1h"`, `"7d"`; `"10/s"`.
 
 use std::time::Duration;
 
@@ -16,6 +16,27 @@ pub(crate) enum Zero {
 /// Reads a duration of at most 365 days.
 pub(crate) fn duration(literal: &LitStr, zero: Zero) -> syn::Result<Duration> {
     read(&literal.value(), zero).map_err(|problem| syn::Error::new_spanned(literal, problem))
+}
+
+const RATE_MAX: u32 = 1_000_000;
+
+/// Checks a rate by the rules of the core's `Rate`.
+pub(crate) fn rate(literal: &LitStr) -> syn::Result<()> {
+    let text = literal.value();
+    if is_rate(&text) {
+        return Ok(());
+    }
+    let message = format!(
+        "{text:?} is no rate; write how many per second, minute or hour: \"10/s\", \"90/min\", \"1000/h\" \
+         (1 to {RATE_MAX})"
+    );
+    Err(syn::Error::new_spanned(literal, message))
+}
+
+fn is_rate(text: &str) -> bool {
+    let Some((n, per)) = text.split_once('/') else { return false };
+    let n = n.trim().parse::<u32>().ok();
+    n.is_some_and(|n| (1..=RATE_MAX).contains(&n)) && ["s", "min", "h"].contains(&per.trim())
 }
 
 fn read(text: &str, zero: Zero) -> Result<Duration, String> {
@@ -62,6 +83,24 @@ mod tests {
             ("0s", 0),
         ] {
             assert_eq!(read(text, Zero::Allowed), Ok(Duration::from_millis(ms)), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_known() {
+        for (text, good) in [
+            ("10/s", true),
+            ("90 / min", true),
+            ("1000000/h", true),
+            ("10", false),
+            ("0/s", false),
+            ("1000001/s", false),
+            ("-1/s", false),
+            ("1.5/s", false),
+            ("10/d", false),
+            ("", false),
+        ] {
+            assert_eq!(is_rate(text), good, "{text}");
         }
     }
 

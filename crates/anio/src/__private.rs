@@ -1,6 +1,7 @@
 //! What the output of the macros refers to. Not for people: it changes without notice.
 
 mod arguments;
+mod called;
 mod node;
 mod probe;
 
@@ -11,7 +12,7 @@ pub use std::vec::Vec;
 
 use anio_core::WorkflowBuilder;
 pub use anio_core::output::Gather;
-pub use anio_core::task::{Dependency, Edge, TaskCall, TaskDefinition};
+pub use anio_core::task::{Callback, Callbacks, Dependency, Edge, Ending, TaskCall, TaskDefinition};
 pub use anio_core::{
     Backoff, Condition, Context, Jitter, Lane, RetryPolicy, TaskError, TaskHandle, TaskOptions, Workflow,
 };
@@ -21,6 +22,7 @@ pub use self::arguments::{
     Element, Held, ItemOf, List, body, check_input, copied, count, each, element, finish, input_copied,
     input_shared, item, settled_copied, settled_map, settled_read, settled_shared, shared,
 };
+pub use self::called::{CallbackFuture, Holds, called, rate, skipped};
 pub use self::node::{
     Closure, Name, Node, Refers, check_all_of, check_asked, check_rest, check_task, closure,
 };
@@ -51,8 +53,14 @@ pub(crate) fn registered() -> impl Iterator<Item = Workflow> {
 ///
 /// # Panics
 /// When the graph is wrong, which the macros find before the program is built.
-pub fn build(name: &str, description: &str, tasks: &[&'static Node]) -> Workflow {
-    let builder = Workflow::builder(name).description(description);
+pub fn build(name: &str, description: &str, tasks: &[&'static Node], callbacks: Callbacks) -> Workflow {
+    let mut builder = Workflow::builder(name).description(description);
+    if let Some(callback) = callbacks.on_success {
+        builder = builder.on_run_success(callback);
+    }
+    if let Some(callback) = callbacks.on_failure {
+        builder = builder.on_run_failure(callback);
+    }
     let definitions = node::definitions(tasks);
     match definitions.into_iter().fold(builder, WorkflowBuilder::define).build() {
         Ok(workflow) => workflow,

@@ -30,7 +30,9 @@ impl Held {
 
     fn give_back(&self, needs: &[(&'static str, u32)]) {
         let mut held = self.0.lock().unwrap();
-        needs.iter().for_each(|(name, units)| held.get_mut(name).unwrap().0 -= units);
+        for (name, units) in needs {
+            held.get_mut(name).unwrap().0 -= units;
+        }
     }
 
     fn most(&self, name: &str) -> u32 {

@@ -5,10 +5,12 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::Path;
 
 use crate::listed::parse::Listed;
+use crate::task::callback::callbacks_or_none;
 
 /// A block that registers the workflow, has it checked, and gives it.
 pub(crate) fn listed(listed: &Listed) -> TokenStream {
-    let Listed { name, description, tasks } = listed;
+    let Listed { name, description, callbacks, tasks } = listed;
+    let callbacks = callbacks_or_none(callbacks);
     let description = description.as_ref().map_or_else(|| quote!(""), ToTokens::to_token_stream);
     let nodes = tasks.iter().map(|task| quote!(<#task as ::anio::__private::TaskType>::NODE));
     let each = tasks.iter().enumerate().map(
@@ -24,7 +26,7 @@ pub(crate) fn listed(listed: &Listed) -> TokenStream {
                 static WORKFLOW: ::anio::__private::OnceLock<::anio::__private::Workflow> =
                     ::anio::__private::OnceLock::new();
                 ::core::clone::Clone::clone(
-                    WORKFLOW.get_or_init(|| ::anio::__private::build(#name, #description, TASKS)),
+                    WORKFLOW.get_or_init(|| ::anio::__private::build(#name, #description, TASKS, #callbacks)),
                 )
             }
 

@@ -9,11 +9,13 @@ use syn::{LitStr, Path, Token, bracketed};
 use crate::entry::{Between, entries};
 use crate::errors::Errors;
 use crate::names::check_literal;
+use crate::task::callback::Callbacks;
 
 /// A workflow as it was written.
 pub(crate) struct Listed {
     pub(crate) name: LitStr,
     pub(crate) description: Option<LitStr>,
+    pub(crate) callbacks: Callbacks,
     pub(crate) tasks: Vec<Path>,
 }
 
@@ -30,12 +32,15 @@ impl Parse for Paths {
 
 /// Reads the entries; `None` when one that must be there is not, which has been noted.
 pub(crate) fn listed(input: TokenStream, errors: &mut Errors) -> Option<Listed> {
+    const KNOWN: [&str; 5] = ["name", "description", "tasks", "on_success", "on_failure"];
     let (mut name, mut description, mut tasks) = (None, None, None);
+    let mut callbacks = Callbacks::default();
     let mut missing = vec!["name", "tasks"];
-    for entry in entries("`workflow!`", input, Between::Colon, &["name", "description", "tasks"], errors) {
+    for entry in entries("`workflow!`", input, Between::Colon, &KNOWN, errors) {
         missing.retain(|key| entry.key != key);
         match entry.key.to_string().as_str() {
             "name" => name = errors.take(entry.text("\"catalog\"")),
+            "on_success" | "on_failure" => callbacks.read(&entry, errors),
             "description" => description = errors.take(entry.text("\"..\"")),
             _ => tasks = errors.take(entry.assigned::<Paths>("a list of tasks", "[load, other::task]")),
         }
@@ -60,5 +65,5 @@ pub(crate) fn listed(input: TokenStream, errors: &mut Errors) -> Option<Listed> 
             );
         }
     }
-    Some(Listed { name, description, tasks })
+    Some(Listed { name, description, callbacks, tasks })
 }

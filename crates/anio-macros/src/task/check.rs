@@ -11,7 +11,8 @@ use syn::{
 
 use crate::errors::Errors;
 use crate::names::{nearest, suggestion};
-use crate::task::condition::Condition;
+use crate::task::callback::Callbacks;
+use crate::task::condition::{Condition, When};
 use crate::task::parse::{Options, Parameter, ParsedTask};
 
 /// What a parameter may be, as every message about an unknown one says.
@@ -55,6 +56,9 @@ pub(crate) struct Task {
     pub(crate) arguments: Vec<Argument>,
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) condition: Option<Condition>,
+    /// The function of the inputs that decides whether the task runs.
+    pub(crate) guard: Option<Path>,
+    pub(crate) callbacks: Callbacks,
     /// The tasks that the condition asks about.
     pub(crate) asked: Vec<Asked>,
     /// The function's return type; where that is no `Result`, the nearest that is one.
@@ -159,10 +163,16 @@ pub(crate) fn task(parsed: ParsedTask, scope: &Scope<'_>, errors: &mut Errors) -
         options,
         after,
         dependencies,
-        condition,
+        when,
+        callbacks,
         parameters,
         source_hash,
     } = parsed;
+    let (condition, guard) = match when {
+        Some(When::Condition(condition)) => (Some(condition), None),
+        Some(When::Function(path)) => (None, Some(path)),
+        None => (None, None),
+    };
     check_signature(&function, &options, errors);
     let result = check_return(&function.sig, errors);
     let mut known = Known { scope, dependencies: Vec::new(), errors };
@@ -187,11 +197,14 @@ pub(crate) fn task(parsed: ParsedTask, scope: &Scope<'_>, errors: &mut Errors) -
         arguments,
         dependencies,
         condition,
+        guard,
+        callbacks,
         asked,
         result,
         source_hash,
     };
     check_once(&task, errors);
+    check_guard(&task, errors);
     task
 }
 
@@ -285,6 +298,17 @@ fn shown(ty: &Type) -> String {
     [("& ", "&"), (" < ", "<"), (" <", "<"), ("< ", "<"), (" >", ">"), (" ,", ","), (" :: ", "::")]
         .iter()
         .fold(text, |text, (from, to)| text.replace(from, to))
+}
+
+/// A function that decides for a whole task cannot be given one element.
+fn check_guard(task: &Task, errors: &mut Errors) {
+    if let Some(guard) = task.guard.as_ref().filter(|_| task.is_mapped()) {
+        errors.at(
+            guard,
+            "a function in `when` decides whether the whole task runs, and this one runs once per element; leave \
+             elements out in a task before it that returns the list, or decide in the body",
+        );
+    }
 }
 
 /// One context, one input, one list to map over.

@@ -9,9 +9,16 @@ use syn::{Ident, Lit, LitStr, Path, Token, parenthesized};
 
 use crate::entry::{Entry, Value, parts};
 use crate::errors::Errors;
-use crate::names::{check_literal, suggestion};
+use crate::names::{check_literal, nearest, suggestion};
 use crate::task::check::Target;
 use crate::task::expand::respan;
+
+/// What `when` says.
+pub(crate) enum When {
+    Condition(Condition),
+    /// A function of the task's own inputs.
+    Function(Path),
+}
 
 /// When a task runs.
 pub(crate) enum Condition {
@@ -75,7 +82,7 @@ impl Style {
         match self {
             Self::When => {
                 "always, all(..), any(..), none(..), succeeded(task), failed(task), skipped(task), done(task), \
-                 value(\"key\", op, literal)"
+                 value(\"key\", op, literal), or, alone, the path of a function of the task's inputs"
             }
             Self::TriggerRules => {
                 "always, all(..), any(..), none(..), task_success(\"id\"), task_failed(\"id\"), task_skipped(\"id\"), \
@@ -112,7 +119,7 @@ impl Condition {
 }
 
 /// Reads `when = ..` or `trigger_rules = ..`; `None` when it cannot be read, which has been noted.
-pub(crate) fn condition(entry: &Entry, errors: &mut Errors) -> Option<Condition> {
+pub(crate) fn when(entry: &Entry, errors: &mut Errors) -> Option<When> {
     let style = Style::of(entry);
     let Value::Assigned(tokens) = &entry.value else {
         let message =
@@ -120,7 +127,22 @@ pub(crate) fn condition(entry: &Entry, errors: &mut Errors) -> Option<Condition>
         errors.at(&entry.key, message);
         return None;
     };
-    read(tokens, style, errors)
+    if style == Style::When
+        && let Some(path) = function(tokens)
+    {
+        return Some(When::Function(path));
+    }
+    read(tokens, style, errors).map(When::Condition)
+}
+
+/// The path of a function; `None` for the words of conditions, and what is nearly `always`, the one word
+/// that stands without parentheses.
+fn function(tokens: &TokenStream) -> Option<Path> {
+    let path = Path::parse_mod_style.parse2(tokens.clone()).ok()?;
+    let Some(ident) = path.get_ident() else { return Some(path) };
+    let name = ident.unraw().to_string();
+    let is_word = WORDS.into_iter().any(|(when, rule, _)| when == name || rule == Some(&name));
+    (!is_word && nearest(&name, ["always"]).is_none()).then_some(path)
 }
 
 fn read(tokens: &TokenStream, style: Style, errors: &mut Errors) -> Option<Condition> {
@@ -134,6 +156,9 @@ fn read(tokens: &TokenStream, style: Style, errors: &mut Errors) -> Option<Condi
     let Some((_, word)) = style.words().find(|(known, _)| *known == name) else {
         let near = match style.translated(&name) {
             Some(word) => format!("; in `{}` it is written `{word}`", style.key()),
+            None if style == Style::When && list.is_none() && nearest(&name, ["always"]).is_some() => {
+                format!("; did you mean `always`? a function is named by `self::{name}`")
+            }
             None if name == "done" => "; a task waits until all its dependencies are done".to_owned(),
             None => suggestion(&name, style.words().map(|(word, _)| word)),
         };

@@ -10,8 +10,9 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Ident, Type};
+use syn::{Ident, Path, Type};
 
+use crate::task::callback::{callbacks, place};
 use crate::task::check::{Access, Argument, Dependency, Edge, Kind, Target, Task};
 use crate::task::condition::Condition;
 use crate::task::parse::{Backoff, BackoffKind, Options};
@@ -115,6 +116,7 @@ fn definition(task: &Task) -> TokenStream {
         let condition = self::condition(condition);
         quote!(condition: ::core::option::Option::Some(#condition),)
     });
+    let callbacks = callbacks(&task.callbacks).map(|callbacks| quote!(callbacks: #callbacks,));
     let body = body(task);
     quote! {
         use ::anio::__private::{ViaBox as _, ViaClone as _, ViaInto as _, ViaJson as _, ViaNothing as _};
@@ -122,6 +124,7 @@ fn definition(task: &Task) -> TokenStream {
             dependencies: ::anio::__private::Vec::from([#(#dependencies),*]),
             options: #options,
             #condition
+            #callbacks
             output_type: ::anio::__private::type_name::<<Self as ::anio::__private::Tag<#result>>::Element>(),
             uses_context: #uses_context,
             gather: <<Self as ::anio::__private::Tag<#result>>::Shape as ::anio::__private::Shape>::gather::<Self, #result>(),
@@ -200,9 +203,11 @@ fn options(options: &Options, is_async: bool) -> TokenStream {
     let timeout = options.timeout.map(duration).map(|timeout| quote!(.timeout(#timeout)));
     let priority = options.priority.map(|priority| quote!(.priority(#priority)));
     let concurrency = options.concurrency.map(|concurrency| quote!(.concurrency(#concurrency)));
+    let needs = options.needs.iter().map(|(resource, units)| quote!(.needs(#resource, #units)));
+    let rate = options.rate.as_ref().map(|rate| quote!(.rate(::anio::__private::rate(#rate))));
     quote! {
         ::anio::__private::TaskOptions::new()
-            .lane(::anio::__private::Lane::#lane) #retry #timeout #priority #concurrency
+            .lane(::anio::__private::Lane::#lane) #retry #timeout #priority #concurrency #(#needs)* #rate
     }
 }
 
@@ -245,10 +250,12 @@ fn body(task: &Task) -> TokenStream {
     };
     let error = Ident::new("__anio_error", start);
     let convert = quote_spanned!(start=> (&&&::anio::__private::Probe::of(&#error)).convert(#error));
+    let guard = task.guard.as_ref().map(|path| guard(task, path, &names));
     let run = quote! {
         #[allow(unused_mut)]
         #take
         #(#arguments)*
+        #guard
         match #returned {
             ::core::result::Result::Ok(#value) => ::anio::__private::finish::<Self, #result>(&#call, #value, #writes),
             ::core::result::Result::Err(#error) => ::core::result::Result::Err(#convert),
@@ -257,6 +264,31 @@ fn body(task: &Task) -> TokenStream {
     // Under the function's name, which is where rustc tells of a future that is not `Send`.
     quote_spanned! {ident.span()=>
         ::anio::__private::body(|#call: ::anio::__private::TaskCall| async move { #run })
+    }
+}
+
+/// Returns before the body where the function of the inputs says so; what does not fit is shown under its
+/// path.
+fn guard(task: &Task, path: &Path, names: &[Ident]) -> TokenStream {
+    let place = place(path);
+    let inputs = task.arguments.iter().zip(names).map(|(argument, name)| match &argument.ty {
+        Type::Reference(reference) if reference.mutability.is_some() => respan(quote!(&*#name), place),
+        Type::Reference(_) => respan(quote!(#name), place),
+        _ => respan(quote!(&#name), place),
+    });
+    let shown = path.to_token_stream().to_string().replace(' ', "");
+    let reason = format!("its condition `{shown}` does not hold");
+    let holds = quote_spanned!(place=> ::anio::__private::Holds::holds(#path(#(#inputs),*)));
+    let error = Ident::new("__anio_error", place);
+    let convert = quote_spanned!(place=> (&&&::anio::__private::Probe::of(&#error)).convert(#error));
+    quote_spanned! {place=>
+        match #holds {
+            ::core::result::Result::Ok(true) => {}
+            ::core::result::Result::Ok(false) => {
+                return ::core::result::Result::Err(::anio::__private::skipped(#reason));
+            }
+            ::core::result::Result::Err(#error) => return ::core::result::Result::Err(#convert),
+        }
     }
 }
 

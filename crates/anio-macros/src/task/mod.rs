@@ -1,5 +1,6 @@
 //! `#[task]`: a function becomes a task.
 
+pub(crate) mod callback;
 pub(crate) mod check;
 mod condition;
 pub(crate) mod expand;

@@ -4,26 +4,32 @@ use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
-use syn::parse::Parser;
+use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{ExprArray, FnArg, Ident, ItemFn, LitStr, Pat, Path, Token, Type};
 
-use crate::entry::{Between, Entry, entries};
+use crate::entry::{Between, Entry, entries, parts};
 use crate::errors::Errors;
-use crate::literal::{Zero, duration};
+use crate::literal::{Zero, duration, rate};
 use crate::names::{check_ident, check_literal, suggestion};
-use crate::task::condition::{Condition, condition};
+use crate::task::callback::Callbacks;
+use crate::task::condition::{When, when};
 
 /// All entries of `#[task(..)]`.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 20] = [
     "name",
     "after",
     "retry",
     "timeout",
     "priority",
     "concurrency",
+    "needs",
+    "rate",
     "blocking",
     "when",
+    "on_success",
+    "on_failure",
     "id",
     "dependencies",
     "retry_attempts",
@@ -46,7 +52,8 @@ pub(crate) struct ParsedTask {
     pub(crate) options: Options,
     pub(crate) after: Vec<Path>,
     pub(crate) dependencies: Vec<LitStr>,
-    pub(crate) condition: Option<Condition>,
+    pub(crate) when: Option<When>,
+    pub(crate) callbacks: Callbacks,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) source_hash: u64,
 }
@@ -68,6 +75,9 @@ pub(crate) struct Options {
     pub(crate) timeout: Option<Duration>,
     pub(crate) priority: Option<i32>,
     pub(crate) concurrency: Option<u32>,
+    /// Names of resources, and how many units of each.
+    pub(crate) needs: Vec<(String, u32)>,
+    pub(crate) rate: Option<LitStr>,
     pub(crate) blocking: Option<Span>,
 }
 
@@ -113,6 +123,7 @@ pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Er
     let mut options = Options::default();
     let (mut after, mut dependencies) = (Vec::new(), Vec::new());
     let mut conditions = Vec::new();
+    let mut callbacks = Callbacks::default();
     for entry in entries("`#[task]`", arguments, Between::Equals, &KNOWN, errors) {
         match entry.key.to_string().as_str() {
             "name" | "id" => {
@@ -131,15 +142,21 @@ pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Er
             }
             "priority" => options.priority = errors.take(entry.number(i32::MIN..=i32::MAX, "-3")),
             "concurrency" => options.concurrency = errors.take(entry.number(1..=u32::MAX, "8")),
+            "needs" => options.needs = needs(&entry, errors),
+            "rate" => {
+                let literal = entry.text("\"10/s\"");
+                options.rate = errors.take(literal.and_then(|text| rate(&text).map(|()| text)));
+            }
             "blocking" => options.blocking = errors.take(entry.nothing()).map(|()| entry.span()),
             "when" | "trigger_rules" => conditions.push(entry),
+            "on_success" | "on_failure" => callbacks.read(&entry, errors),
             _ => keyed.read(entry, errors),
         }
     }
     for second in conditions.iter().skip(1) {
         errors.at(&second.key, "`when` and `trigger_rules` are the same thing; give one of them");
     }
-    let condition = conditions.first().and_then(|entry| condition(entry, errors));
+    let when = conditions.first().and_then(|entry| when(entry, errors));
     if options.retry.is_some() && !keyed.is_empty() {
         keyed.refuse(errors);
     } else if let Some(retry) = keyed.finish(errors) {
@@ -155,10 +172,21 @@ pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Er
     let ident = &function.sig.ident;
     let (name, name_span) = match name {
         Some(name) => (name.value(), name.span()),
-        None => (syn::ext::IdentExt::unraw(ident).to_string(), ident.span()),
+        None => (ident.unraw().to_string(), ident.span()),
     };
     let parameters = parameters(&mut function, errors);
-    ParsedTask { function, name, name_span, options, after, dependencies, condition, parameters, source_hash }
+    ParsedTask {
+        function,
+        name,
+        name_span,
+        options,
+        after,
+        dependencies,
+        when,
+        callbacks,
+        parameters,
+        source_hash,
+    }
 }
 
 fn paths(entry: &Entry) -> syn::Result<Vec<Path>> {
@@ -183,6 +211,27 @@ fn texts(entry: &Entry) -> syn::Result<Vec<LitStr>> {
             )),
         })
         .collect()
+}
+
+/// Reads `needs(gpu = 1, memory = 4)`.
+fn needs(entry: &Entry, errors: &mut Errors) -> Vec<(String, u32)> {
+    const EXAMPLE: &str = "(gpu = 1, memory = 4)";
+    let mut needs: Vec<(String, u32)> = Vec::new();
+    let Some(tokens) = errors.take(entry.list(EXAMPLE)) else { return needs };
+    if tokens.is_empty() {
+        errors.at(&entry.key, format!("`needs` names resources of the worker: write `needs{EXAMPLE}`"));
+    }
+    for part in parts(tokens) {
+        let read = |input: ParseStream<'_>| crate::entry::entry(input, Between::Equals);
+        let Some(entry) = errors.take(read.parse2(part)) else { continue };
+        let name = entry.key.unraw().to_string();
+        let Some(units) = errors.take(entry.number(1..=u32::MAX, "1")) else { continue };
+        if needs.iter().any(|(other, _)| *other == name) {
+            errors.at(&entry.key, format!("`{name}` is given twice"));
+        }
+        needs.push((name, units));
+    }
+    needs
 }
 
 /// Reads `retry(attempts = 3, backoff = exponential("200ms", max = "5s"), jitter)`.

@@ -5,6 +5,7 @@ use syn::{Ident, Item, ItemMod};
 
 use crate::errors::Errors;
 use crate::names::suggestion;
+use crate::task::callback::Callbacks;
 use crate::task::check::{self, Asked, Dependency, Module, Scope, Sibling, Target, Task};
 use crate::workflow::parse::{ModuleItem, ParsedModule};
 
@@ -13,13 +14,14 @@ pub(crate) struct Workflow {
     pub(crate) module: ItemMod,
     pub(crate) name: String,
     pub(crate) description: String,
+    pub(crate) callbacks: Callbacks,
     pub(crate) tasks: Vec<Task>,
     pub(crate) others: Vec<Item>,
 }
 
 /// Checks a module and its tasks.
 pub(crate) fn module(parsed: ParsedModule, errors: &mut Errors) -> Workflow {
-    let ParsedModule { module, name, description, items, imports } = parsed;
+    let ParsedModule { module, name, description, callbacks, items, imports } = parsed;
     let (mut tasks, mut others) = (Vec::new(), Vec::new());
     for item in items {
         match item {
@@ -42,7 +44,7 @@ pub(crate) fn module(parsed: ParsedModule, errors: &mut Errors) -> Workflow {
     check_texts(&tasks, errors);
     check_cycles(&tasks, errors);
     check_conditions(&tasks, errors);
-    Workflow { module, name, description, tasks, others }
+    Workflow { module, name, description, callbacks, tasks, others }
 }
 
 impl Workflow {

@@ -5,6 +5,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::Item;
 
 use crate::listed::checks as expand_checks;
+use crate::task::callback::callbacks_or_none;
 use crate::task::check::{Target, Task};
 use crate::task::expand;
 use crate::workflow::check::{Workflow, has_tasks_from_elsewhere, is_before};
@@ -12,6 +13,7 @@ use crate::workflow::check::{Workflow, has_tasks_from_elsewhere, is_before};
 /// The module with its tasks, its workflow and the workflow's entry in the program's register.
 pub(crate) fn workflow(workflow: Workflow) -> TokenStream {
     let Workflow { name, description, tasks, .. } = &workflow;
+    let callbacks = callbacks_or_none(&workflow.callbacks);
     let nodes: Vec<_> = tasks
         .iter()
         .map(Task::ident)
@@ -41,7 +43,7 @@ pub(crate) fn workflow(workflow: Workflow) -> TokenStream {
             static WORKFLOW: ::anio::__private::OnceLock<::anio::__private::Workflow> =
                 ::anio::__private::OnceLock::new();
             ::core::clone::Clone::clone(
-                WORKFLOW.get_or_init(|| ::anio::__private::build(#name, #description, &[#(#nodes),*])),
+                WORKFLOW.get_or_init(|| ::anio::__private::build(#name, #description, &[#(#nodes),*], #callbacks)),
             )
         }
 

@@ -8,6 +8,7 @@ use syn::{Attribute, Item, ItemMod, LitStr, Meta, UseTree};
 use crate::entry::{Between, entries};
 use crate::errors::Errors;
 use crate::names::{check_ident, check_literal};
+use crate::task::callback::Callbacks;
 use crate::task::parse::{self, ParsedTask};
 
 /// A module as it was written.
@@ -15,6 +16,7 @@ pub(crate) struct ParsedModule {
     pub(crate) module: ItemMod,
     pub(crate) name: String,
     pub(crate) description: String,
+    pub(crate) callbacks: Callbacks,
     pub(crate) items: Vec<ModuleItem>,
     pub(crate) imports: Vec<String>,
 }
@@ -31,8 +33,14 @@ pub(crate) fn module(
     mut module: ItemMod,
     errors: &mut Errors,
 ) -> Option<ParsedModule> {
+    const KNOWN: [&str; 4] = ["name", "description", "on_success", "on_failure"];
     let (mut name, mut description) = (None, String::new());
-    for entry in entries("`#[workflow]`", arguments, Between::Equals, &["name", "description"], errors) {
+    let mut callbacks = Callbacks::default();
+    for entry in entries("`#[workflow]`", arguments, Between::Equals, &KNOWN, errors) {
+        if entry.key != "name" && entry.key != "description" {
+            callbacks.read(&entry, errors);
+            continue;
+        }
         let Some(text) = errors.take(entry.text("\"..\"")) else { continue };
         if entry.key == "name" {
             check_literal("name", &text, errors);
@@ -57,7 +65,7 @@ pub(crate) fn module(
         }
     }
     let items = content.into_iter().map(|item| read(item, errors)).collect();
-    Some(ParsedModule { module, name, description, items, imports })
+    Some(ParsedModule { module, name, description, callbacks, items, imports })
 }
 
 fn read(item: Item, errors: &mut Errors) -> ModuleItem {

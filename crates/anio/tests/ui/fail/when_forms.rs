@@ -1,9 +1,5 @@
 use anio::prelude::*;
 
-fn is_large() -> bool {
-    true
-}
-
 #[workflow]
 mod flow {
     use super::*;
@@ -11,16 +7,6 @@ mod flow {
     #[task]
     pub fn load() -> Result<u32> {
         Ok(1)
-    }
-
-    #[task(after(load), when = super::is_large)]
-    pub fn function() -> Result<()> {
-        Ok(())
-    }
-
-    #[task(after(load), when = is_large)]
-    pub fn word() -> Result<()> {
-        Ok(())
     }
 
     #[task(after(load), when = succeeded(load), trigger_rules = task_failed("load"))]
