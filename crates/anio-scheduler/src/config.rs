@@ -21,6 +21,9 @@ pub(crate) const NOTE_AFTER: Duration = Duration::from_millis(10);
 /// How long a shutdown waits, after it has called off what still runs, for plain functions to see it.
 pub(crate) const ABANDON_AFTER: Duration = Duration::from_millis(250);
 
+/// An async body that holds a thread of tokio for so long between two await points is told of in the log.
+pub(crate) const HELD_MAX: Duration = Duration::from_millis(200);
+
 /// How long a claim that failed is left alone.
 pub(crate) const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(1);
 

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::limit::Demand;
 use crate::progress::{Board, Reporter, Reporting};
 use crate::verdict::{Verdict, verdict};
+use crate::watch::watched;
 
 /// The answer of an attempt's body.
 #[derive(Debug)]
@@ -167,7 +168,9 @@ async fn run_async(attempt: Attempt, pool: Pool, mut answer: Answer) {
     let Attempt { task, call, token, timeout, value_bytes_max, span, reporter, .. } = attempt;
     let outcome = {
         let _reporting = Reporting(reporter);
-        let body = scope.run_caught(async move { task.run(call).await }).instrument(span);
+        let name = call.handle().task().clone();
+        let body = scope.run_caught(async move { task.run(call).await });
+        let body = watched(name, body).instrument(span);
         let limit = async {
             match timeout {
                 Some(timeout) => tokio::time::sleep(timeout).await,

@@ -29,6 +29,7 @@ pub mod scheduler;
 mod timer;
 mod trace;
 mod verdict;
+mod watch;
 mod worker;
 
 pub use clock::{Clock, SystemClock};

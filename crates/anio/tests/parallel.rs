@@ -65,7 +65,15 @@ async fn helpers_use_the_pool_of_the_worker_in_every_lane_and_keep_order() {
             })?;
             assert!(names.iter().all(|name| name.as_ref().is_some_and(|name| name.starts_with("cpu-"))));
             assert_eq!(anio::parallel::Pool::current().n_threads(), 3);
-            Ok((0..1000_u32).par_map(|n| u64::from(n) * u64::from(n))?)
+            let (n_live, n_live_max) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let squares = (0..1000_u32).par_map(|n| {
+                n_live_max.fetch_max(n_live.fetch_add(1, SeqCst) + 1, SeqCst);
+                thread::yield_now();
+                n_live.fetch_sub(1, SeqCst);
+                u64::from(n) * u64::from(n)
+            })?;
+            assert!(n_live_max.load(SeqCst) <= 3, "no more at one time than there are threads");
+            Ok(squares)
         });
         let outcome = engine.run(builder.build().unwrap(), ()).await.unwrap().ok().unwrap();
         let squares: Vec<u64> = (0..1000).map(|n| n * n).collect();
