@@ -1,5 +1,7 @@
 //! An async task that holds a thread of tokio is told of; work on the other lanes is not.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::thread;
