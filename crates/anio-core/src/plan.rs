@@ -30,6 +30,7 @@ pub struct Plan {
     fingerprint: Fingerprint,
     record: PlanRecord,
     callbacks: Callbacks,
+    has_callbacks: bool,
 }
 
 /// A task of a plan.
@@ -91,8 +92,13 @@ impl Plan {
                     || definition.dependencies.iter().any(|d| matches!(d.edge, Edge::Settled)),
             })
             .collect();
+        let calls = |task: &PlanTask| {
+            let Callbacks { on_success, on_failure } = &task.definition.callbacks;
+            on_success.is_some() || on_failure.is_some()
+        };
         Self {
             workflow,
+            has_callbacks: tasks.iter().any(calls),
             handlers: handlers(&tasks, &by_name),
             tasks,
             by_name,
@@ -113,6 +119,11 @@ impl Plan {
     /// What is called when all tasks of a run have settled.
     pub fn callbacks(&self) -> &Callbacks {
         &self.callbacks
+    }
+
+    /// Whether anything is called when a task run has ended.
+    pub fn has_callbacks(&self) -> bool {
+        self.has_callbacks
     }
 
     /// The number of tasks.

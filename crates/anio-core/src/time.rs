@@ -1,6 +1,6 @@
 //! Points in time as the engine stores them: microseconds since the Unix epoch.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,12 @@ impl Timestamp {
     /// The same time as a UTC calendar time.
     pub fn to_utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        Self::from(DateTime::<Utc>::from(time))
     }
 }
 

@@ -109,6 +109,8 @@ impl Driver {
                 }
                 Effect::Note(fact) => self.facts.push(fact),
                 Effect::Arm { key, at } => self.timers.push((at, key)),
+                Effect::Withdraw | Effect::Vacate(_) | Effect::CallOff(_) | Effect::Call(_) => {}
+                Effect::CallRun | Effect::Hold | Effect::Held => {}
                 Effect::End(_) => {
                     n_committed += 1;
                     self.apply(Event::Committed { n: n_committed });
@@ -461,14 +463,21 @@ fn events_that_come_too_late_do_nothing() {
         Event::Returned { key, attempt: 1, result: returns(2).map_err(AttemptError::from) },
         Event::Returned { key, attempt: 7, result: returns(2).map_err(AttemptError::from) },
         Event::Due { key },
-        Event::Dispatched { key },
         Event::Begin { epoch: 9 },
+        Event::Cancel,
+        Event::Pause,
+        Event::Resume,
+        Event::Called { key },
+        Event::RunCalled,
+        Event::CancelTask { key },
         Event::Committed { n: 99 },
         Event::Interrupted { key: TaskRunKey { task: 5, map_index: Some(3) }, attempt: 1 },
     ] {
         end.apply(event);
     }
     assert!(end.effects.is_empty());
+    end.apply(Event::Dispatched { key });
+    assert_eq!(end.effects, [Effect::Vacate(key)], "the slot is given back");
     assert_eq!(json!(end.state.output(0).unwrap().json()), json!(1));
 }
 

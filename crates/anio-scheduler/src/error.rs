@@ -1,8 +1,10 @@
 //! What can go wrong between a user and the engine, by type.
 
 use anio_core::error::WorkflowErrors;
+use anio_core::run::ClearError;
 use anio_core::{Fingerprint, RunId};
 use anio_store::error::StoreError;
+use anio_store::record::RunStatus;
 use thiserror::Error;
 
 /// An error of the engine. (What goes wrong inside a task is a `TaskError`; it fails the run, not the call.)
@@ -72,6 +74,34 @@ pub enum Error {
         /// What is wrong, and what is wanted.
         problem: String,
     },
+    /// What was asked of a run cannot be asked of it in its present state. Nothing was changed.
+    #[error("run {run} is {status}: cannot {asked} it{}", hint(*.status))]
+    InvalidState {
+        /// The run.
+        run: RunId,
+        /// Its state.
+        status: RunStatus,
+        /// What was asked.
+        asked: &'static str,
+    },
+    /// The workflow has no such task.
+    #[error("workflow {workflow:?} has no task {task:?}{}", suggest(.suggestion.as_deref()))]
+    UnknownTask {
+        /// The workflow.
+        workflow: String,
+        /// The task that was named.
+        task: String,
+        /// A task of a similar name.
+        suggestion: Option<String>,
+    },
+    /// No task of the run can be run again as was asked. Nothing was changed.
+    #[error("run {run}: {error}")]
+    Clear {
+        /// The run.
+        run: RunId,
+        /// Why.
+        error: ClearError,
+    },
     /// There is no run of this identity.
     #[error("run {run} is unknown")]
     UnknownRun {
@@ -126,6 +156,17 @@ pub enum Error {
 
 fn suggest(name: Option<&str>) -> String {
     name.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+}
+
+fn hint(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Succeeded | RunStatus::Failed => {
+            "; it has ended (retry_failed and rerun_from let it go on)"
+        }
+        RunStatus::Cancelled => "; a cancelled run stays so",
+        RunStatus::Running | RunStatus::Queued | RunStatus::Paused => "; it has not ended, or is not paused",
+        _ => "",
+    }
 }
 
 fn because(reason: Option<&str>) -> String {

@@ -9,10 +9,12 @@
 //! An idle worker sends the renewal and nothing else. A lease that is lost ends this keeper: the scheduler
 //! drops what it holds and starts another under a new identity.
 
+use std::sync::Arc;
+
 use anio_store::Store;
 use anio_store::error::StoreError;
 use anio_store::record::{Claim, ClaimedRun, NewWorker, WorkerId};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::{CLAIM_AGAIN_AFTER, Config};
@@ -31,6 +33,7 @@ pub(crate) struct Keeper {
     pub(crate) worker: WorkerId,
     /// Bounded at one: a request that waits already asks for the same.
     pub(crate) requests: mpsc::Sender<Room>,
+    look: Arc<Notify>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -48,8 +51,15 @@ impl Keeper {
         let new = NewWorker { id: worker, name: config.name.clone(), lease: config.lease };
         store.register(new.clone()).await?;
         let (requests, receiver) = mpsc::channel(1);
-        let task = tokio::spawn(keep(store.clone(), new, config.renew_every(), receiver, inbox));
-        Ok(Self { worker, requests, task })
+        let look = Arc::new(Notify::new());
+        let every = config.renew_every();
+        let task = tokio::spawn(keep(store.clone(), new, every, receiver, Arc::clone(&look), inbox));
+        Ok(Self { worker, requests, look, task })
+    }
+
+    /// Looks at once for what the next tick would look for.
+    pub(crate) fn look(&self) {
+        self.look.notify_one();
     }
 }
 
@@ -64,6 +74,7 @@ async fn keep(
     worker: NewWorker,
     every: std::time::Duration,
     mut requests: mpsc::Receiver<Room>,
+    look: Arc<Notify>,
     inbox: mpsc::WeakSender<Message>,
 ) {
     let mut ticks = tokio::time::interval(every);
@@ -75,6 +86,7 @@ async fn keep(
                 None => return,
             },
             _ = ticks.tick() => None,
+            () = look.notified() => None,
         };
         let result = match asked {
             Some(room) => claim(&store, &worker, room, &inbox).await,
@@ -123,6 +135,10 @@ async fn renew(
     }
     if queued {
         tell(inbox, Message::Queued).await;
+    }
+    if !renewal.news.is_empty() || renewal.next_due.is_some() {
+        let (worker, news, next_due) = (worker.id, renewal.news, renewal.next_due);
+        tell(inbox, Message::News { worker, news, next_due }).await;
     }
     Ok(())
 }

@@ -15,7 +15,8 @@
 //! state, so there is no lock on it; bodies, the store and the timers speak to it through its inbox.
 
 mod block_on;
-pub mod clock;
+pub mod callback;
+mod clock;
 pub mod config;
 pub mod error;
 mod executor;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anio_core::error::TaskFailure;
-use anio_core::run::{Fact, FactKind, RunState, TaskRunKey};
+use anio_core::run::{Fact, FactKind, RunState, TaskRunKey, since_cleared};
 use anio_core::{Plan, RunId, Workflow};
 use anio_store::record::{ClaimedRun, FactRecord};
 use tokio::sync::{oneshot, watch};
@@ -20,6 +20,10 @@ pub(crate) struct LiveRun {
     pub(crate) state: RunState,
     pub(crate) workflow: Workflow,
     pub(crate) cancellation: CancellationToken,
+    /// The tokens of the attempts that execute now.
+    pub(crate) tokens: Vec<(TaskRunKey, CancellationToken)>,
+    /// How much of what others changed about the run is known here.
+    pub(crate) n_news: u64,
     pub(crate) span: Span,
     /// The attempts that an earlier worker did not bring to an end, until the next of their task run begins.
     pub(crate) died: HashMap<TaskRunKey, u32>,
@@ -33,11 +37,13 @@ pub(crate) struct LiveRun {
 impl LiveRun {
     pub(crate) fn new(state: RunState, workflow: Workflow, cancellation: CancellationToken) -> Self {
         let span = run_span(state.id(), workflow.name());
-        let died = HashMap::new();
+        let (tokens, n_news, died) = (Vec::new(), 0, HashMap::new());
         Self {
             state,
             workflow,
             cancellation,
+            tokens,
+            n_news,
             span,
             died,
             watchers: Vec::new(),
@@ -105,15 +111,15 @@ pub(crate) fn take_up(
 /// # Errors
 /// Which fact does not fit, in words for people.
 pub fn replay(state: &mut RunState, facts: &[FactRecord]) -> Result<(), String> {
+    let mut log = Vec::with_capacity(facts.len());
     for record in facts {
         let Some(task) = state.plan().position(record.task.as_str()) else {
             return Err(format!("task {:?} has begun in this run and is gone from the program", record.task));
         };
         let key = TaskRunKey { task, map_index: record.map_index };
-        let fact = Fact { key, attempt: record.attempt, at: record.at, kind: record.kind.clone() };
-        state.replay(&fact).map_err(|error| error.to_string())?;
+        log.push(Fact { key, attempt: record.attempt, at: record.at, kind: record.kind.clone() });
     }
-    Ok(())
+    since_cleared(&log).into_iter().try_for_each(|fact| state.replay(fact)).map_err(|error| error.to_string())
 }
 
 /// The attempts that had begun, as far as that was recorded, and have no end.

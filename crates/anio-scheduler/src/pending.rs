@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use anio_core::RunId;
 use anio_core::run::{Fact, TaskRunKey};
+use anio_core::{RunId, Timestamp};
 use anio_store::record::Batch;
 use tokio::sync::oneshot;
 
@@ -17,7 +17,8 @@ use crate::live_run::LiveRun;
 pub(crate) struct Submitted {
     pub(crate) ids: Vec<RunId>,
     /// Those that this worker holds; the others were put into the queue.
-    pub(crate) live: Vec<LiveRun>,
+    /// Each with its deadline.
+    pub(crate) live: Vec<(LiveRun, Option<Timestamp>)>,
     pub(crate) reply: oneshot::Sender<Result<Vec<RunId>, Error>>,
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anio_core::run::RunState;
-use anio_core::{Output, RunId, Workflow, WorkflowName};
+use anio_core::{Output, RunId, TaskName, Timestamp, Workflow, WorkflowName};
 use anio_parallel::Pool;
 use anio_store::Store;
-use anio_store::record::{ClaimedRun, RunRecord, RunStatus, WorkerId};
+use anio_store::record::{ClaimedRun, NewRun, News, RunOptions, RunRecord, RunStatus, Submission, WorkerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{Config, INBOX_MESSAGES_MAX};
@@ -27,14 +27,32 @@ pub struct Finished {
     pub workflow: Workflow,
 }
 
+type LookAt = dyn FnOnce(Option<&RunState>) + Send;
+
+/// A look into the state of a run, `None` when it is not held here.
+pub(crate) struct Look(pub(crate) Box<LookAt>);
+
+impl std::fmt::Debug for Look {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Look")
+    }
+}
+
 /// What comes into the scheduler's inbox.
 #[derive(Debug)]
 pub(crate) enum Message {
     Submit {
         workflow: Workflow,
         inputs: Vec<Output>,
-        priority: i32,
+        options: RunOptions,
         reply: oneshot::Sender<Result<Vec<RunId>, Error>>,
+    },
+    /// Check a submission that the store takes by itself.
+    Check {
+        run: RunId,
+        workflow: Workflow,
+        input: Output,
+        reply: oneshot::Sender<Result<Option<String>, Error>>,
     },
     Register {
         workflow: Workflow,
@@ -49,6 +67,11 @@ pub(crate) enum Message {
     Follow {
         run: RunId,
         reply: oneshot::Sender<Option<watch::Receiver<u64>>>,
+    },
+    /// Look into the state of a run.
+    Inspect {
+        run: RunId,
+        look: Look,
     },
     Worker {
         reply: oneshot::Sender<WorkerId>,
@@ -66,6 +89,24 @@ pub(crate) enum Message {
         reply: oneshot::Sender<Vec<WorkflowName>>,
     },
     Queued,
+    /// Look at once for what others have changed.
+    Look,
+    /// Others have changed a run; answer when it has been told.
+    Heed {
+        news: News,
+        reply: oneshot::Sender<()>,
+    },
+    News {
+        worker: WorkerId,
+        news: Vec<News>,
+        next_due: Option<Timestamp>,
+    },
+    /// Task runs were given up, durably.
+    GivenUp {
+        worker: WorkerId,
+        run: RunId,
+        tasks: Vec<(TaskName, Option<u32>)>,
+    },
     Claimed {
         worker: WorkerId,
         runs: Vec<ClaimedRun>,
@@ -120,11 +161,13 @@ impl Scheduler {
         self.board.of_run(run)
     }
 
-    /// Submits a run for each input, all in one commit; durable when this returns, or none of them is.
+    /// Submits a run for each input, all with the same options and in one commit; durable when this returns,
+    /// or none of them is. With an idempotency key there must be one input: the run that has the key comes
+    /// back where there is one.
     ///
     /// # Errors
     /// [`Error::InvalidInput`], [`Error::DuplicateWorkflow`], [`Error::MissingResource`], [`Error::Stopped`],
-    /// those of the store.
+    /// those of the store: [`StoreError::IdempotencyConflict`], [`StoreError::InvalidOption`].
     ///
     /// # Cancel safety
     /// When the future is dropped the runs may have been submitted or not.
@@ -132,9 +175,55 @@ impl Scheduler {
         &self,
         workflow: Workflow,
         inputs: Vec<Output>,
-        priority: i32,
+        options: RunOptions,
     ) -> Result<Vec<RunId>, Error> {
-        self.ask(|reply| Message::Submit { workflow, inputs, priority, reply }).await?
+        options.check(workflow.name())?;
+        match <[Output; 1]>::try_from(inputs) {
+            Ok([input]) if options.idempotency_key.is_some() => {
+                Ok(vec![self.submit_keyed(workflow, input, options).await?])
+            }
+            Ok([input]) => {
+                let inputs = vec![input];
+                self.ask(|reply| Message::Submit { workflow, inputs, options, reply }).await?
+            }
+            Err(inputs) => self.ask(|reply| Message::Submit { workflow, inputs, options, reply }).await?,
+        }
+    }
+
+    async fn submit_keyed(
+        &self,
+        workflow: Workflow,
+        input: Output,
+        mut options: RunOptions,
+    ) -> Result<RunId, Error> {
+        let (id, plan) = (RunId::from_uuid(uuid::Uuid::now_v7()), workflow.plan());
+        let (checked, given) = (workflow.clone(), input.clone());
+        let check = |reply| Message::Check { run: id, workflow: checked, input: given, reply };
+        options.traceparent = self.ask(check).await??;
+        let run = NewRun {
+            id,
+            workflow: workflow.name().clone(),
+            plan: plan.fingerprint(),
+            input,
+            options,
+            submitted_at: Timestamp::from(chrono::Utc::now()),
+            claim: false,
+        };
+        match self.store.submit(run, (plan.fingerprint(), plan.record().clone())).await? {
+            Submission::New => {
+                self.look().await?;
+                Ok(id)
+            }
+            Submission::Known(known) => Ok(known.id),
+        }
+    }
+
+    /// Looks at once for queued runs, and for what others have changed about this worker's runs.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn look(&self) -> Result<(), Error> {
+        self.inbox.send(Message::Look).await.map_err(|_| Error::Stopped { reason: None })
     }
 
     /// Makes a workflow known, so that its queued runs are taken up.
@@ -190,6 +279,35 @@ impl Scheduler {
     /// Dropping the future loses nothing.
     pub async fn watch(&self, run: RunId) -> Result<Option<Finished>, Error> {
         self.ask(|reply| Message::Watch { run, reply }).await
+    }
+
+    /// Lets a run that this worker holds know what has been asked of it in the store; it has been told when
+    /// this returns. Looks for queued runs, too.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], those of the store.
+    pub async fn heed(&self, run: RunId) -> Result<(), Error> {
+        self.look().await?;
+        let Some(record) = self.store.run(run).await? else { return Ok(()) };
+        // A pause and a resume of two callers may come in either order: the later change counts.
+        let news = News { run, requested: record.requested, n: record.news };
+        self.ask(|reply| Message::Heed { news, reply }).await
+    }
+
+    /// Looks into the state of a run that this worker holds; `None` when it does not hold it.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn inspect<T: Send + 'static>(
+        &self,
+        run: RunId,
+        look: impl FnOnce(&RunState) -> T + Send + 'static,
+    ) -> Result<Option<T>, Error> {
+        let (reply, answer) = oneshot::channel();
+        let look = Box::new(move |state: Option<&RunState>| drop(reply.send(state.map(look))));
+        let message = Message::Inspect { run, look: Look(look) };
+        self.inbox.send(message).await.map_err(|_| Error::Stopped { reason: None })?;
+        answer.await.map_err(|_| Error::Stopped { reason: None })
     }
 
     /// What changes whenever facts of a run become durable that this worker holds, and closes when it holds

@@ -1,20 +1,19 @@
 //! The engine: what a program opens, submits to and shuts down.
 
 use std::fmt::Display;
-use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anio_core::task::Rate;
 use anio_core::{Context, Output, RunId, Workflow};
 use anio_scheduler::{Config, Scheduler, TraceContext};
-use anio_store::record::{RunQuery, RunRecord, WorkerId};
+use anio_store::record::{RunOptions, RunQuery, RunRecord, WorkerId};
 use anio_store::{Durability, Store, StoreOptions};
-use futures::future::BoxFuture;
 use serde::Serialize;
 
 use crate::outcome::Outcome;
 use crate::run_handle::RunHandle;
+use crate::submit::Submit;
 use crate::{Error, Result};
 
 /// An open engine: a worker with a lease on its database. Cheap to clone.
@@ -53,7 +52,7 @@ use crate::{Error, Result};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Engine {
-    scheduler: Scheduler,
+    pub(crate) scheduler: Scheduler,
     shutdown_grace: Duration,
 }
 
@@ -86,7 +85,7 @@ impl Engine {
         let name = workflow.name().to_string();
         let input = Output::new(input)
             .map_err(|error| Error::InvalidInput { workflow: name, problem: error.to_string() });
-        Submit { engine: self, workflow, input, priority: 0 }
+        Submit::new(self, workflow, input)
     }
 
     /// Submits a run for each input, all in one commit: all are durable when this returns, or none is.
@@ -108,7 +107,7 @@ impl Engine {
         };
         let inputs: Result<Vec<_>> =
             inputs.into_iter().map(|input| Output::new(input).map_err(invalid)).collect();
-        let ids = self.scheduler.submit(workflow, inputs?, 0).await?;
+        let ids = self.scheduler.submit(workflow, inputs?, RunOptions::default()).await?;
         Ok(ids.into_iter().map(|id| RunHandle::new(id, self.scheduler.clone())).collect())
     }
 
@@ -186,38 +185,6 @@ impl Engine {
     /// [`Error::Stopped`] when it had stopped already.
     pub async fn shutdown(&self) -> Result<()> {
         self.scheduler.shutdown(self.shutdown_grace).await
-    }
-}
-
-/// A run that is about to be submitted; awaiting it makes it durable and gives its [`RunHandle`].
-#[must_use = "a run is submitted when this is awaited"]
-#[derive(Debug)]
-pub struct Submit<'a> {
-    engine: &'a Engine,
-    workflow: Workflow,
-    input: Result<Output>,
-    priority: i32,
-}
-
-impl Submit<'_> {
-    /// Among queued runs the higher goes first. Default: 0.
-    pub fn priority(mut self, priority: i32) -> Self {
-        self.priority = priority;
-        self
-    }
-}
-
-impl<'a> IntoFuture for Submit<'a> {
-    type Output = Result<RunHandle>;
-    type IntoFuture = BoxFuture<'a, Result<RunHandle>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let scheduler = &self.engine.scheduler;
-            let ids = scheduler.submit(self.workflow, vec![self.input?], self.priority).await?;
-            let id = ids.into_iter().next().expect("one input makes one run");
-            Ok(RunHandle::new(id, scheduler.clone()))
-        })
     }
 }
 

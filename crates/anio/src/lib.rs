@@ -3,12 +3,15 @@
 #[doc(hidden)]
 pub mod __private;
 mod engine;
+mod events;
 mod extract;
+mod operate;
 #[cfg(feature = "otel")]
 pub mod otel;
 mod outcome;
 pub mod prelude;
 mod run_handle;
+mod submit;
 mod task_type;
 
 pub use anio_core::*;
@@ -22,13 +25,15 @@ pub use anio_macros::workflow_macro as workflow;
 #[doc(inline)]
 pub use anio_parallel as parallel;
 pub use anio_scheduler::{Error, TaskProgress, TraceContext};
-pub use anio_store::record::{FactRecord, RunQuery, RunRecord, RunStatus, WorkerId};
+pub use anio_store::record::{FactRecord, Request, RunOptions, RunQuery, RunRecord, RunStatus, WorkerId};
 pub use anio_store::{Durability, Store, StoreError};
 
-pub use crate::engine::{Engine, EngineBuilder, Submit};
+pub use crate::engine::{Engine, EngineBuilder};
+pub use crate::events::RunEvent;
 pub use crate::extract::{Each, Input, Settled, State};
 pub use crate::outcome::{Outcome, TaskSummary};
-pub use crate::run_handle::{RunEvent, RunHandle};
+pub use crate::run_handle::RunHandle;
+pub use crate::submit::Submit;
 pub use crate::task_type::TaskType;
 
 /// What the engine's own functions return. (What a task returns is [`prelude::Result`].)

@@ -134,6 +134,8 @@ pub struct TaskSummary {
     pub map_index: Option<u32>,
     /// Its state.
     pub status: TaskRunStatus,
+    /// Whether it waits for nothing but a slot (or for its run to be resumed).
+    pub is_ready: bool,
     /// How many attempts have begun.
     pub attempts: u32,
     /// Why its last attempt failed.
@@ -156,6 +158,7 @@ impl From<TaskRunView<'_>> for TaskSummary {
             name: view.task.to_string(),
             map_index: view.map_index,
             status: view.status,
+            is_ready: view.is_ready,
             attempts: view.attempts,
             error: view.failure.map(|failure| TaskFailure::clone(failure)),
             skipped_because: view.skipped_because.map(ToString::to_string),

@@ -1,31 +1,19 @@
 //! A run that was submitted.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anio_core::RunId;
-use anio_core::run::RunState;
+use anio_core::run::{Conclusion, RunState};
 use anio_scheduler::{Scheduler, TaskProgress};
-use anio_store::record::{FactRecord, RunRecord, RunStatus};
-use futures::Stream;
-use tokio::sync::watch;
+use anio_store::Changes;
+use anio_store::record::{RunRecord, RunStatus};
 
 use crate::outcome::{Outcome, TaskSummary};
 use crate::{Error, Result};
 
 /// How often a run is looked at that another process executes: at first, and at the most.
 const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
-
-/// Something that has happened to a run and is durable.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum RunEvent {
-    /// A fact of a task run.
-    Fact(FactRecord),
-    /// The run has ended.
-    Ended(RunStatus),
-}
 
 /// A handle on a run. Cheap to clone; dropping it does nothing to the run.
 #[derive(Clone, Debug)]
@@ -46,7 +34,8 @@ impl RunHandle {
 
     /// Waits for the run to end; its last fact is durable then. A run that failed is an [`Outcome`] too.
     ///
-    /// A run that another process executes is looked at in the store, at most every 500 ms.
+    /// A run that another process executes is looked at in the store when something has changed there (see
+    /// [`Store::changes`](crate::Store::changes)), and every 500 ms. A run that is paused is waited for.
     ///
     /// # Errors
     /// [`Error::Parked`] when the run cannot go on by itself, [`Error::Stopped`] when the engine stops
@@ -55,11 +44,15 @@ impl RunHandle {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn wait(&self) -> Result<Outcome> {
+        let mut changes: Option<Changes> = None;
         let mut pause = LOOK_EVERY.0;
         loop {
             if let Some(finished) = self.scheduler.watch(self.id).await? {
-                let failed = finished.state.failure().is_some();
-                let status = if failed { RunStatus::Failed } else { RunStatus::Succeeded };
+                let status = match finished.state.conclusion() {
+                    Some(Conclusion::Cancelled) => RunStatus::Cancelled,
+                    Some(Conclusion::Failed(_)) => RunStatus::Failed,
+                    Some(Conclusion::Succeeded) | None => RunStatus::Succeeded,
+                };
                 return Ok(Outcome::new(status, finished.workflow, finished.state));
             }
             let record = self.record().await?;
@@ -71,7 +64,22 @@ impl RunHandle {
                 }
                 _ => {}
             }
-            tokio::time::sleep(pause).await;
+            // Another process has it, or nobody: it is looked at whenever something changes, and now and then.
+            if changes.is_none() && pause > LOOK_EVERY.0 {
+                changes = Some(self.scheduler.store().changes().await?);
+            } else if record.status == RunStatus::Queued {
+                self.scheduler.look().await?;
+            }
+            let told = async {
+                let change = match &mut changes {
+                    Some(changes) => changes.changed().await,
+                    None => None,
+                };
+                if change.is_none() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            drop(tokio::time::timeout(pause, told).await);
             pause = (pause * 2).min(LOOK_EVERY.1);
         }
     }
@@ -84,12 +92,19 @@ impl RunHandle {
         Ok(self.record().await?.status)
     }
 
-    /// All task runs as far as their facts are stored, in topological order; a mapped task by its elements.
-    /// An attempt shows as running once it has run for 10 ms.
+    /// All task runs, in topological order; a mapped task by its elements: which wait, are ready for a slot, run
+    /// and since when, wait for their next attempt and until when, have ended and how, were skipped and why.
+    ///
+    /// Of a run that this process executes as they are now; of another as far as its facts are stored: there an
+    /// attempt shows as running once it has run for 10 ms.
     ///
     /// # Errors
     /// [`Error::UnknownWorkflow`] when the run's workflow is not known to this program, those of the store.
     pub async fn tasks(&self) -> Result<Vec<TaskSummary>> {
+        let look = |state: &RunState| state.task_runs().map(TaskSummary::from).collect();
+        if let Some(tasks) = self.scheduler.inspect(self.id, look).await? {
+            return Ok(tasks);
+        }
         let record = self.record().await?;
         let outcome = self.outcome(record).await?;
         Ok(outcome.tasks())
@@ -129,21 +144,11 @@ impl RunHandle {
         self.scheduler.progress(self.id)
     }
 
-    /// What happens to the run, from its first fact on, each when it is durable; the last is
-    /// [`RunEvent::Ended`].
-    ///
-    /// A run that this process executes is pushed; one that another process executes is looked at every
-    /// 500 ms. The stream is slow only for who reads it slowly: nothing waits for it and nothing is dropped.
-    ///
-    /// # Errors
-    /// An item is an error when the store cannot be read or the engine has stopped; it is the last item.
-    pub fn events(&self) -> impl Stream<Item = Result<RunEvent>> + Send + use<> {
-        let follower =
-            Follower { run: self.clone(), n_seen: 0, read: VecDeque::new(), progress: None, is_done: false };
-        futures::stream::unfold(follower, async |mut follower| Some((follower.next().await?, follower)))
+    pub(crate) fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
     }
 
-    async fn record(&self) -> Result<RunRecord> {
+    pub(crate) async fn record(&self) -> Result<RunRecord> {
         let record = self.scheduler.store().run(self.id).await?.ok_or(Error::UnknownRun { run: self.id })?;
         self.scheduler.judge(record).await
     }
@@ -151,61 +156,23 @@ impl RunHandle {
     /// What the stored facts add up to.
     async fn outcome(&self, record: RunRecord) -> Result<Outcome> {
         let workflow = self.scheduler.workflow(record.workflow.as_str()).await?;
-        let facts = self.scheduler.store().facts(self.id).await?;
-        let mut state = RunState::new(self.id, Arc::clone(workflow.plan()), record.input, u32::MAX);
-        anio_scheduler::replay(&mut state, &facts)
-            .map_err(|reason| Error::Parked { run: self.id, reason })?;
+        let mut state = self.state_of(&record).await?;
+        match (record.status, record.failure) {
+            (RunStatus::Cancelled, _) => state.conclude(Conclusion::Cancelled),
+            (RunStatus::Failed, Some(failure)) => state.conclude(Conclusion::Failed(failure)),
+            _ => {}
+        }
         Ok(Outcome::new(record.status, workflow, Arc::new(state)))
     }
-}
 
-/// Reads a run's facts as they become durable.
-struct Follower {
-    run: RunHandle,
-    n_seen: usize,
-    read: VecDeque<RunEvent>,
-    progress: Option<watch::Receiver<u64>>,
-    is_done: bool,
-}
-
-impl Follower {
-    async fn next(&mut self) -> Option<Result<RunEvent>> {
-        loop {
-            if let Some(event) = self.read.pop_front() {
-                return Some(Ok(event));
-            }
-            if self.is_done {
-                return None;
-            }
-            if let Err(error) = self.read_on().await {
-                self.is_done = true;
-                return Some(Err(error));
-            }
-        }
-    }
-
-    /// Waits until there may be more, and reads it.
-    async fn read_on(&mut self) -> Result<()> {
-        if let Some(progress) = &mut self.progress {
-            if progress.changed().await.is_err() {
-                self.progress = None; // The run has ended or left this worker; what is stored tells which.
-            }
-        } else {
-            self.progress = self.run.scheduler.follow(self.run.id).await?;
-            if self.progress.is_none() && self.n_seen > 0 {
-                tokio::time::sleep(LOOK_EVERY.1).await;
-            }
-        }
-        // First the state, then the facts: a run that has ended gets no more of them.
-        let status = self.run.status().await?;
-        let facts = self.run.scheduler.store().facts(self.run.id).await?;
-        let new = facts.into_iter().skip(self.n_seen).map(RunEvent::Fact);
-        self.read.extend(new);
-        self.n_seen += self.read.len();
-        if status.is_terminal() {
-            self.read.push_back(RunEvent::Ended(status));
-            self.is_done = true;
-        }
-        Ok(())
+    /// The state that the stored facts add up to.
+    pub(crate) async fn state_of(&self, record: &RunRecord) -> Result<RunState> {
+        let workflow = self.scheduler.workflow(record.workflow.as_str()).await?;
+        let facts = self.scheduler.store().facts(self.id).await?;
+        let input = record.input.clone();
+        let mut state = RunState::new(self.id, Arc::clone(workflow.plan()), input, u32::MAX);
+        anio_scheduler::replay(&mut state, &facts)
+            .map_err(|reason| Error::Parked { run: self.id, reason })?;
+        Ok(state)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fact::{Fact, RunEnd, TaskRunKey};
-use crate::error::{TaskError, TaskFailure};
+use crate::error::{FailureKind, TaskError, TaskFailure};
 use crate::task::TaskReturn;
 use crate::time::Timestamp;
 
@@ -46,6 +46,29 @@ pub enum Event {
         /// Whose.
         key: TaskRunKey,
     },
+    /// The callback of a task run's end, asked for by [`Effect::Call`], has returned.
+    Called {
+        /// Whose.
+        key: TaskRunKey,
+    },
+    /// The run's own callback, asked for by [`Effect::CallRun`], has returned.
+    RunCalled,
+    /// Start nothing more; let go of the run when what runs has ended.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Start nothing more, stop what runs, end.
+    Cancel,
+    /// The time by which the run should have ended: as [`Event::Cancel`], but the run fails.
+    Deadline {
+        /// That time.
+        deadline: Timestamp,
+    },
+    /// A [`FactKind::Cancelled`](super::FactKind::Cancelled) of this task run is durable.
+    CancelTask {
+        /// Which; without a map index, of a mapped task: all elements.
+        key: TaskRunKey,
+    },
 }
 
 /// A failed attempt.
@@ -66,12 +89,17 @@ pub enum Retry {
     Never,
     /// Another attempt after this delay, if the policy has one left.
     After(Duration),
+    /// Nothing: the task decided not to run, and is skipped. Of a mapped task's element as `Never`.
+    Skip,
 }
 
 impl From<TaskError> for AttemptError {
     fn from(error: TaskError) -> Self {
         let retry = match &error {
             TaskError::RetryAfter { delay, .. } => Retry::After(*delay),
+            TaskError::Skipped { reason } => {
+                return Self { failure: TaskFailure::new(FailureKind::Error, reason), retry: Retry::Skip };
+            }
             error if error.is_fatal() => Retry::Never,
             _ => Retry::Policy,
         };
@@ -107,4 +135,21 @@ pub enum Effect {
     End(RunEnd),
     /// The run's end is durable: tell those who wait, and forget the run.
     Ended,
+    /// Forget which task runs wait for a slot: nothing starts. Those that still wait are
+    /// [`Effect::Ready`] again when the run goes on.
+    Withdraw,
+    /// A task run that has its slot does not start after all: give the slot to another.
+    Vacate(TaskRunKey),
+    /// Tell the body of a running attempt, or all of the run's bodies, to stop; they answer as ever.
+    CallOff(Option<TaskRunKey>),
+    /// Call the callback of a task run's end, which is durable; answer with [`Event::Called`].
+    Call(TaskRunKey),
+    /// Call the run's own callback; answer with [`Event::RunCalled`]. The facts that decide how the run
+    /// ends are durable.
+    CallRun,
+    /// Make durable that the run is let go because it is paused; it counts in [`Event::Committed`] like a
+    /// fact, and is the last.
+    Hold,
+    /// The run is let go durably: forget it.
+    Held,
 }

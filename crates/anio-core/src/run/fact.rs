@@ -88,11 +88,32 @@ pub enum FactKind {
 pub struct RunEnd {
     /// When.
     pub at: Timestamp,
-    /// Why it failed; `None` when it succeeded.
-    pub failure: Option<RunFailure>,
+    /// How.
+    pub how: Conclusion,
 }
 
-/// Why a run failed: its first failed task.
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// Every task is settled and no failure was left unhandled.
+    Succeeded,
+    /// A task failed, or its deadline passed.
+    Failed(RunFailure),
+    /// Somebody asked for it.
+    Cancelled,
+}
+
+impl Conclusion {
+    /// Why it failed.
+    pub fn failure(&self) -> Option<&RunFailure> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            Self::Succeeded | Self::Cancelled => None,
+        }
+    }
+}
+
+/// Why a run failed: its first failed task, or the task that it was at when its deadline passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunFailure {
     /// The first task that failed.

@@ -15,6 +15,8 @@
 //! What is *decided* (an attempt returned) and what is *durable* (its fact is committed) are two steps: a
 //! dependant starts only after the second.
 
+mod clear;
+mod control;
 mod event;
 mod fact;
 #[cfg(test)]
@@ -23,13 +25,15 @@ mod scope;
 mod settle;
 mod task_run;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+pub use clear::{ClearError, Clearing, since_cleared};
 pub use event::{AttemptError, Effect, Event, Retry};
-pub use fact::{Fact, FactKind, RunEnd, RunFailure, TaskRunKey};
+pub use fact::{Conclusion, Fact, FactKind, RunEnd, RunFailure, TaskRunKey};
 pub use task_run::{TaskRunStatus, TaskRunView};
 
+use self::control::Halt;
 use self::scope::Scopes;
 use self::settle::Released;
 use self::task_run::{Map, Skip, Stage, State, TaskRun};
@@ -37,7 +41,7 @@ use crate::error::{FailureKind, TaskFailure};
 use crate::name::RunId;
 use crate::output::Output;
 use crate::plan::Plan;
-use crate::task::{Argument, Edge, Settled, TaskReturn};
+use crate::task::{Argument, Edge, Ending, Settled, TaskReturn};
 use crate::time::Timestamp;
 
 /// The widest map: the most elements that a list may have which a task is mapped over.
@@ -65,6 +69,16 @@ pub struct RunState {
     /// What waits for the facts that are not durable yet, in their order.
     awaited: VecDeque<Awaited>,
     phase: Phase,
+    /// Why nothing starts.
+    halt: Option<Halt>,
+    /// Task runs that somebody gave up, ended since or not; of a mapped task, without an element: all.
+    given_up: BTreeSet<TaskRunKey>,
+    /// How many attempts those had before who were cleared.
+    attempts_before: HashMap<TaskRunKey, u32>,
+    /// Callbacks that have not returned.
+    n_calls: u32,
+    /// How the run has ended, or is ending.
+    conclusion: Option<Conclusion>,
 }
 
 #[derive(Clone, Debug)]
@@ -81,6 +95,7 @@ enum Awaited {
     Retry(TaskRunKey, Timestamp),
     Settle(TaskRunKey),
     End,
+    Hold,
     Nothing,
 }
 
@@ -89,7 +104,11 @@ enum Phase {
     /// Facts are read back; nothing is asked for.
     Replaying,
     Running,
+    /// All tasks have settled durably; the run's callback is being called.
+    Calling,
+    /// Its end, or that it is let go, is on its way to be durable.
     Ending,
+    /// It has ended or was let go.
     Ended,
 }
 
@@ -130,10 +149,16 @@ impl RunState {
             n_durable: 0,
             awaited: VecDeque::new(),
             phase: Phase::Replaying,
+            halt: None,
+            given_up: BTreeSet::new(),
+            attempts_before: HashMap::new(),
+            n_calls: 0,
+            conclusion: None,
         }
     }
 
-    /// Reads one stored fact back; all facts of a run in their order lead to the state that it had.
+    /// Reads one stored fact back; all facts of a run in their order lead to the state that it had. Where
+    /// task runs were cleared, those that [`since_cleared`] lets through.
     ///
     /// # Errors
     /// [`ReplayError`] when the fact does not fit: the rows were changed by hand, or the plan is another.
@@ -144,9 +169,10 @@ impl RunState {
         assert!(self.phase == Phase::Replaying, "facts are replayed before the run begins");
         let (key, plan) = (fact.key, Arc::clone(&self.plan));
         let misfit = || self::misfit(&plan, fact);
-        if key.map_index.is_none() && fact.attempt > 0 && self.is_undecided(key.task) {
+        let is_of_an_attempt = !matches!(fact.kind, FactKind::Cleared | FactKind::Called) && fact.attempt > 0;
+        if key.map_index.is_none() && is_of_an_attempt && self.is_undecided(key.task) {
             // It decided to run, or its list could not be read.
-            self.nodes[key.task as usize].stage = Stage::Single(TaskRun::default());
+            self.nodes[key.task as usize].stage = Stage::Single(self.fresh(key));
         }
         match &fact.kind {
             FactKind::Started => {
@@ -176,7 +202,7 @@ impl RunState {
                 }
             }
             FactKind::Skipped { reason } => {
-                if !self.is_undecided(key.task) {
+                if !self.is_undecided(key.task) && self.live(key).is_none() {
                     return Err(misfit());
                 }
                 self.skip(key.task, reason);
@@ -186,13 +212,23 @@ impl RunState {
                 if !self.is_undecided(key.task) {
                     return Err(misfit());
                 }
-                self.nodes[key.task as usize].stage = Stage::Map(Box::new(Map::of(*n)));
+                self.nodes[key.task as usize].stage = self.fresh_map(key.task, *n);
                 if *n == 0 {
                     self.n_open -= 1;
                     self.propagate(key.task, fact.at, &mut Vec::new());
                 }
             }
-            FactKind::Cancelled | FactKind::Cleared | FactKind::Called => return Err(misfit()),
+            FactKind::Cancelled => drop(self.given_up.insert(key)),
+            FactKind::Cleared => {
+                self.attempts_before.insert(key, fact.attempt);
+                if let Some(run) = self.live(key) {
+                    run.attempt = fact.attempt;
+                }
+            }
+            FactKind::Called => {
+                let run = self.nodes[key.task as usize].stage.run_mut(key.map_index).ok_or_else(misfit)?;
+                run.called = true;
+            }
         }
         Ok(())
     }
@@ -213,6 +249,9 @@ impl RunState {
                         let writes = (!writes.is_empty()).then(|| Arc::new(writes));
                         self.succeed(key, at, output, writes, effects);
                     }
+                    Err(AttemptError { failure, retry: Retry::Skip }) if key.map_index.is_none() => {
+                        self.decline(key, at, failure.message, effects);
+                    }
                     Err(error) => {
                         let retry_at = self.retry_at(key, at, error.retry);
                         self.fail(key, at, error.failure, retry_at, effects);
@@ -221,20 +260,30 @@ impl RunState {
             }
             Event::Interrupted { key, attempt } => {
                 if self.is_running(key, attempt) {
-                    let run = self.live(key).expect("a running task run is live");
-                    let started_at = run.started_at;
-                    run.interrupt();
-                    let kind = FactKind::Interrupted { started_at };
-                    self.persist(Fact { key, attempt, at, kind }, Awaited::Nothing, effects);
+                    self.interrupt(key, at, effects);
                 }
             }
             Event::Committed { n } => self.committed(n, at, effects),
             Event::Due { key } => {
                 if let Some(run) = self.live(key).filter(|run| run.is_due(at)) {
                     run.state = State::Ready;
-                    effects.push(Effect::Ready(key));
+                    self.offer(key, effects);
                 }
             }
+            Event::Called { key } => self.called(key, at, effects),
+            Event::RunCalled => {
+                if self.phase == Phase::Calling {
+                    self.end(self.verdict(), at, effects);
+                }
+            }
+            Event::Pause => self.pause(effects),
+            Event::Resume => self.resume(effects),
+            Event::Cancel => self.call_off(Halt::Cancelling, effects),
+            Event::Deadline { deadline } => {
+                let late = self.lateness(deadline);
+                self.call_off(Halt::Late(late), effects);
+            }
+            Event::CancelTask { key } => self.give_up(key, at, effects),
         }
         self.end_if_settled(at, effects);
     }
@@ -246,13 +295,16 @@ impl RunState {
             return;
         }
         self.phase = Phase::Running;
+        let is_halted = self.halt.is_some();
         let poison = self.poison_deaths;
         let mut poisoned = Vec::new();
         let mut undecided = Vec::new();
+        let mut uncalled = Vec::new();
         for task in 0..self.nodes.len() as u32 {
             if self.is_undecided(task) {
                 undecided.push(task);
             }
+            let callbacks = &self.plan.task(task).definition.callbacks;
             for (key, run) in self.nodes[task as usize].stage.runs_mut(task) {
                 match run.state {
                     State::Running | State::Starting if run.deaths >= poison => {
@@ -260,15 +312,22 @@ impl RunState {
                     }
                     State::Ready | State::Running | State::Starting => {
                         run.state = State::Ready;
-                        effects.push(Effect::Ready(key));
+                        effects.extend((!is_halted).then_some(Effect::Ready(key)));
                     }
                     State::Backoff { due } => effects.push(Effect::Arm { key, at: due }),
-                    State::Succeeded { .. } | State::Failed => {}
+                    State::Succeeded { .. } | State::Failed if run.called => {}
+                    State::Succeeded { .. } => uncalled.extend(callbacks.on_success.as_ref().map(|_| key)),
+                    State::Failed => uncalled.extend(callbacks.on_failure.as_ref().map(|_| key)),
                 }
             }
         }
+        self.n_calls += uncalled.len() as u32;
+        effects.extend(uncalled.into_iter().map(Effect::Call));
         for task in undecided {
-            if self.is_undecided(task) && self.start(task, at, effects) == Released::AtOnce {
+            if !self.is_called_off()
+                && self.is_undecided(task)
+                && self.start(task, at, effects) == Released::AtOnce
+            {
                 self.propagate(task, at, effects);
             }
         }
@@ -283,10 +342,15 @@ impl RunState {
             let message = format!("in flight during {deaths} deaths of its worker in a row");
             self.fail(key, at, TaskFailure::new(FailureKind::Poison, message), None, effects);
         }
+        for key in self.given_up.clone() {
+            self.give_up(key, at, effects);
+        }
     }
 
     fn dispatch(&mut self, key: TaskRunKey, at: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(run) = self.live(key).filter(|run| matches!(run.state, State::Ready)) else { return };
+        let is_halted = self.halt.is_some();
+        let run = self.live(key).filter(|run| !is_halted && matches!(run.state, State::Ready));
+        let Some(run) = run else { return effects.push(Effect::Vacate(key)) };
         let attempt = run.attempt + 1;
         let cautious = std::mem::take(&mut run.cautious);
         run.start(attempt, at);
@@ -298,6 +362,28 @@ impl RunState {
             effects.push(Effect::Note(fact));
             effects.push(Effect::Execute { key, attempt });
         }
+    }
+
+    /// The body of a running attempt was dropped, or did not begin: another attempt follows when the run
+    /// goes on, or none where the task run was given up.
+    fn interrupt(&mut self, key: TaskRunKey, at: Timestamp, effects: &mut Vec<Effect>) {
+        if self.is_given_up(key) {
+            return self.fail(key, at, control::given_up(), None, effects);
+        }
+        let run = self.live(key).expect("what is interrupted is live");
+        let (attempt, started_at) = (run.attempt, run.started_at);
+        run.cautious = matches!(run.state, State::Starting); // Its body is still to begin for the first time.
+        run.interrupt();
+        let kind = FactKind::Interrupted { started_at };
+        self.persist(Fact { key, attempt, at, kind }, Awaited::Nothing, effects);
+    }
+
+    /// The body of a task decided that the task does not run.
+    fn decline(&mut self, key: TaskRunKey, at: Timestamp, reason: String, effects: &mut Vec<Effect>) {
+        let attempt = self.live(key).expect("a running task run is live").attempt;
+        self.skip(key.task, &reason);
+        let fact = Fact { key, attempt, at, kind: FactKind::Skipped { reason } };
+        self.persist(fact, Awaited::Settle(key), effects);
     }
 
     fn succeed(
@@ -342,37 +428,118 @@ impl RunState {
             self.n_durable += 1;
             match awaited {
                 Awaited::Start(key) => {
-                    if let Some(run) = self.live(key).filter(|run| matches!(run.state, State::Starting)) {
+                    let (is_halted, is_given_up) = (self.halt.is_some(), self.is_given_up(key));
+                    let Some(run) = self.live(key).filter(|run| matches!(run.state, State::Starting)) else {
+                        continue;
+                    };
+                    if is_halted || is_given_up {
+                        effects.push(Effect::Vacate(key));
+                        self.interrupt(key, at, effects);
+                    } else {
                         run.state = State::Running;
                         effects.push(Effect::Execute { key, attempt: run.attempt });
                     }
                 }
                 Awaited::Retry(key, due) => {
-                    let Some(run) = self.live(key) else { continue };
+                    // Given up in between, it waits for no retry any more.
+                    let waits = |run: &&mut TaskRun| matches!(run.state, State::Backoff { .. });
+                    let Some(run) = self.live(key).filter(waits) else { continue };
                     if run.is_due(at) {
                         run.state = State::Ready;
-                        effects.push(Effect::Ready(key));
+                        self.offer(key, effects);
                     } else {
                         effects.push(Effect::Arm { key, at: due });
                     }
                 }
-                Awaited::Settle(key) => self.settled(key, at, effects),
+                Awaited::Settle(key) => {
+                    self.settled(key, at, effects);
+                    self.call(key, effects);
+                }
                 Awaited::End => {
                     self.phase = Phase::Ended;
                     effects.push(Effect::Ended);
+                }
+                Awaited::Hold => {
+                    self.phase = Phase::Ended;
+                    effects.push(Effect::Held);
                 }
                 Awaited::Nothing => {}
             }
         }
     }
 
-    fn end_if_settled(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
-        if self.n_open == 0 && self.phase == Phase::Running {
-            self.phase = Phase::Ending;
-            self.n_persisted += 1;
-            self.awaited.push_back(Awaited::End);
-            effects.push(Effect::End(RunEnd { at, failure: self.failure().cloned() }));
+    /// A task run is ready: it is offered for a slot, unless nothing starts now.
+    fn offer(&self, key: TaskRunKey, effects: &mut Vec<Effect>) {
+        if self.halt.is_none() {
+            effects.push(Effect::Ready(key));
         }
+    }
+
+    /// The end of a task run is durable: its callback is called, where it has one.
+    fn call(&mut self, key: TaskRunKey, effects: &mut Vec<Effect>) {
+        let Some(run) = self.nodes[key.task as usize].stage.run(key.map_index) else { return };
+        let callbacks = &self.plan.task(key.task).definition.callbacks;
+        if callbacks.of(run.output().is_some()).is_some() {
+            self.n_calls += 1;
+            effects.push(Effect::Call(key));
+        }
+    }
+
+    fn called(&mut self, key: TaskRunKey, at: Timestamp, effects: &mut Vec<Effect>) {
+        let stage = self.nodes.get_mut(key.task as usize).map(|node| &mut node.stage);
+        let run = stage.and_then(|stage| stage.run_mut(key.map_index));
+        let is_awaited = self.n_calls > 0;
+        let Some(run) = run.filter(|run| is_awaited && run.has_ended() && !run.called) else { return };
+        run.called = true;
+        let fact = Fact { key, attempt: run.attempt, at, kind: FactKind::Called };
+        self.n_calls -= 1;
+        self.persist(fact, Awaited::Nothing, effects);
+    }
+
+    fn end_if_settled(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
+        if self.phase != Phase::Running || self.n_calls > 0 {
+            return;
+        }
+        let callbacks = self.plan.callbacks();
+        let verdict = self.verdict();
+        let is_told = callbacks.of(verdict == Conclusion::Succeeded).is_some();
+        let is_durable = self.n_durable == self.n_persisted;
+        // What is still to be called shows when the facts that are on their way are durable.
+        if !is_durable && (is_told || self.plan.has_callbacks()) {
+            return;
+        }
+        match &self.halt {
+            Some(Halt::Cancelling) if !self.is_active() => self.end(Conclusion::Cancelled, at, effects),
+            Some(Halt::Late(failure)) if !self.is_active() => {
+                self.end(Conclusion::Failed(failure.clone()), at, effects);
+            }
+            Some(Halt::Cancelling | Halt::Late(_)) => {}
+            _ if self.n_open == 0 && is_told => {
+                self.phase = Phase::Calling;
+                effects.push(Effect::CallRun);
+            }
+            _ if self.n_open == 0 => self.end(verdict, at, effects),
+            Some(Halt::Pausing) if is_durable && !self.is_active() => {
+                self.phase = Phase::Ending;
+                self.n_persisted += 1;
+                self.awaited.push_back(Awaited::Hold);
+                effects.push(Effect::Hold);
+            }
+            Some(Halt::Pausing) | None => {}
+        }
+    }
+
+    fn end(&mut self, how: Conclusion, at: Timestamp, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Ending;
+        self.n_persisted += 1;
+        self.awaited.push_back(Awaited::End);
+        self.conclusion = Some(how.clone());
+        effects.push(Effect::End(RunEnd { at, how }));
+    }
+
+    /// How the run ends when all its tasks have settled.
+    fn verdict(&self) -> Conclusion {
+        self.failure().map_or(Conclusion::Succeeded, |failure| Conclusion::Failed(failure.clone()))
     }
 
     fn persist(&mut self, fact: Fact, awaited: Awaited, effects: &mut Vec<Effect>) {
@@ -386,11 +553,11 @@ impl RunState {
         let task = self.plan.task(key.task);
         let policy = &task.definition.options.retry;
         let n_failures = run.n_failures + 1;
-        if n_failures >= policy.attempts {
+        if n_failures >= policy.attempts || self.is_given_up(key) {
             return None;
         }
         match retry {
-            Retry::Never => None,
+            Retry::Never | Retry::Skip => None,
             Retry::After(delay) => Some(at.after(delay)),
             Retry::Policy => {
                 Some(at.after(policy.delay(self.id, task.name.as_str(), key.map_index, n_failures)))
@@ -432,13 +599,34 @@ impl RunState {
         run.is_some_and(|run| run.attempt == attempt && matches!(run.state, State::Running))
     }
 
-    /// Whether the run's end is durable.
+    /// The task runs that hold a slot and wait for their start to be durable.
+    pub fn starting(&self) -> impl Iterator<Item = TaskRunKey> {
+        let runs = (0..).zip(&self.nodes).flat_map(|(task, node)| node.stage.runs(task));
+        runs.filter(|(_, run)| matches!(run.state, State::Starting)).map(|(key, _)| key)
+    }
+
+    /// Whether the run's end is durable, or that it was let go.
     pub fn has_ended(&self) -> bool {
         self.phase == Phase::Ended
     }
 
-    /// Why the run fails or has failed: the first failed task run whose failure no other task handled.
+    /// How the run has ended, or is ending.
+    pub fn conclusion(&self) -> Option<&Conclusion> {
+        self.conclusion.as_ref()
+    }
+
+    /// Takes note of how the run has ended, after all its facts were replayed.
+    pub fn conclude(&mut self, how: Conclusion) {
+        self.conclusion = Some(how);
+        self.phase = Phase::Ended;
+    }
+
+    /// Why the run fails or has failed: the first failed task run whose failure no other task handled, or
+    /// what its deadline found.
     pub fn failure(&self) -> Option<&RunFailure> {
+        if let Some(conclusion) = &self.conclusion {
+            return conclusion.failure();
+        }
         self.failures.iter().find(|(task, _)| !self.is_handled(*task)).map(|(_, failure)| failure)
     }
 
@@ -493,13 +681,40 @@ impl RunState {
         scope::merged(&self.plan, &self.nodes, &self.input)
     }
 
+    /// What the callback of a task run's end is told.
+    ///
+    /// # Panics
+    /// When the task run has not ended.
+    pub fn ending_of(&mut self, key: TaskRunKey) -> Ending {
+        let mut scope = self.scope(key.task);
+        let task = &self.plan.task(key.task).name;
+        let run = self.nodes[key.task as usize].stage.run(key.map_index).expect("a task run that has ended");
+        if let Some(writes) = run.writes() {
+            let by = crate::context::Writer::Task(key.task, key.map_index);
+            Arc::make_mut(&mut scope).write(by, &Arc::from(format!("task {task:?}")), writes);
+        }
+        let failure = run.failure.as_deref().filter(|_| run.output().is_none()).cloned();
+        let context = crate::Context::over(scope);
+        Ending::new(self.id, task.as_str(), key.map_index, run.attempt, failure, context)
+    }
+
+    /// What the run's own callback is told.
+    pub fn ending(&self) -> Ending {
+        let failure = self.failure().map(|failure| failure.failure.clone());
+        Ending::new(self.id, self.plan.workflow().as_str(), None, 0, failure, self.context())
+    }
+
     /// All task runs, in topological order; a mapped task by its elements, in their order.
     pub fn task_runs(&self) -> impl Iterator<Item = TaskRunView<'_>> {
         self.plan.topological().iter().flat_map(|&task| {
             let name = &self.plan.task(task).name;
             let because = |because: u32| &self.plan.task(because).name;
             let reason = |skip: &Skip| self.skip_reason(task, skip);
-            task_run::views(task, name, &self.nodes[task as usize].stage, because, reason)
+            let mut views = task_run::views(task, name, &self.nodes[task as usize].stage, because, reason);
+            if self.conclusion.is_some() {
+                views.iter_mut().for_each(TaskRunView::conclude);
+            }
+            views
         })
     }
 
@@ -509,6 +724,21 @@ impl RunState {
             Stage::Map(map) => map.gathered(self.plan.task(task).definition.gather).clone(),
             Stage::Waiting | Stage::Skipped(_) => unreachable!("a dependency has succeeded"),
         }
+    }
+
+    /// A task run that has not begun, or not since it was cleared.
+    fn fresh(&self, key: TaskRunKey) -> TaskRun {
+        let attempt = self.attempts_before.get(&key).copied().unwrap_or_default();
+        TaskRun { attempt, ..TaskRun::default() }
+    }
+
+    fn fresh_map(&self, task: u32, n: u32) -> Stage {
+        let runs = if self.attempts_before.is_empty() {
+            vec![TaskRun::default(); n as usize]
+        } else {
+            (0..n).map(|index| self.fresh(TaskRunKey { task, map_index: Some(index) })).collect()
+        };
+        Stage::Map(Box::new(Map::of(runs)))
     }
 
     /// The task run, unless it has ended.

@@ -38,6 +38,12 @@
 //! | branches, joins, handlers (4 tasks) | every table of success and failure | twice, any way | no |
 //! | maps that decide, or are decided by | success, a failed gate, a failed element | once, any way | no |
 //! | handlers of retries and of killers | | once, any way; as often as they kill | no; or not |
+//! | all of 1 and 2 | every table with retries; asked once: pause, cancel, deadline, a task given up | once, any way | no |
+//! | all of 3 | one task fails; asked once, likewise | once, by a crash | no |
+//! | all of 2 | every table with retries; asked twice | never | no |
+//! | all of 1 to 3, maps, deciders | failures that mend; what failed is done again | once, any way | no |
+//! | maps | elements given up alone, once or twice | once, any way | no |
+//! | all of 1 and 2, maps | callbacks on everything; asked once | once, any way | no |
 //!
 //! A task that decides does so by settled edges, by a condition over each task before it (direct or not),
 //! by one over the run's input, or by both. All in all: 3,305 cases, 1.1 million states, 2.5 million steps.
@@ -53,7 +59,7 @@ mod rule;
 mod worker;
 mod world;
 
-use self::case::{Case, Fate, Hand, If, Limits, On};
+use self::case::{Ask, Case, Fate, Hand, If, Limits, On};
 use self::explore::{Explored, explore, explore_with};
 use self::plant::Plant;
 use self::random::Random;
@@ -357,6 +363,98 @@ fn deciding_maps_and_handlers_of_poison_hold_every_rule() {
     explore_all("deciding maps and poison", cases);
 }
 
+const ASKED: [Ask; 3] = [Ask::Pause, Ask::Cancel, Ask::Deadline];
+
+/// What may be asked of every case: to pause, to cancel, that it is late, and to give one task up.
+fn asks(give_up: u32) -> &'static [Ask] {
+    const FIRST: &[Ask] = &[ASKED[0], ASKED[1], ASKED[2], Ask::GiveUp(0, None), Ask::Again];
+    const SECOND: &[Ask] = &[ASKED[0], ASKED[1], ASKED[2], Ask::GiveUp(1, None), Ask::Again];
+    const ELEMENT: &[Ask] = &[Ask::Pause, Ask::GiveUp(1, Some(1)), Ask::Again];
+    [FIRST, SECOND, ELEMENT][give_up as usize]
+}
+
+#[test]
+fn what_is_asked_of_a_run_is_done_in_all_small_dags() {
+    for give_up in 0..2 {
+        let limits = Limits { n_asks: 1, asks: asks(give_up), ..NO_NOTES };
+        for n in 1..=2 {
+            if give_up < n {
+                let what = format!("asked once, DAGs of {n}");
+                explore_all(&what, dags_with_tables(n as usize, limits, &RETRIES, all));
+            }
+        }
+        let limits = Limits { hands: &[Hand::Crash], ..limits };
+        explore_all("asked once, DAGs of 3", dags_with_tables(3, limits, &FAILS, at_most_one_fails));
+        let limits = Limits { n_asks: 2, n_hands: 0, ..limits };
+        explore_all("asked twice, DAGs of 2", dags_with_tables(2, limits, &RETRIES, all));
+    }
+}
+
+#[test]
+fn what_failed_is_done_again_and_nothing_else() {
+    use Fate::{Fails, FailsAt, FailsOnce, Lists, Mends, Succeeds};
+    use On::{Each, Order, Settled, When, Whole};
+    let again: &[Ask] = &[Ask::Again];
+    let limits = Limits { n_asks: 1, asks: again, ..NO_NOTES };
+    explore_all("again, DAGs of 2", dags_with_tables(2, limits, &[Succeeds, Mends, Fails], all));
+    let three = dags_with_tables(3, Limits { hands: &[Hand::Crash], ..limits }, &[Succeeds, Mends], all);
+    explore_all("again, DAGs of 3", three);
+    let mut cases = Vec::new();
+    for tasks in [
+        vec![(Lists(2), vec![]), (Mends, vec![Each(0)]), (Succeeds, vec![Whole(1)])],
+        vec![(Lists(2), vec![]), (FailsAt(Some(1)), vec![Each(0)]), (Succeeds, vec![Each(1)])],
+        vec![(Mends, vec![]), (Lists(2), vec![Whole(0)]), (Succeeds, vec![Each(1)])],
+        vec![
+            (Mends, vec![]),
+            (Succeeds, vec![Order(0), When(If::Succeeded(0))]),
+            (FailsOnce, vec![Whole(1)]),
+        ],
+        vec![(Mends, vec![]), (Fails, vec![Settled(0)]), (Succeeds, vec![Settled(1), When(If::Failed(1))])],
+        vec![(Succeeds, vec![]), (Mends, vec![Order(0), When(If::Succeeded(0))]), (Succeeds, vec![Whole(1)])],
+    ] {
+        cases.extend(both_orders(limits, &tasks));
+    }
+    explore_all("again, maps and deciders", cases);
+}
+
+#[test]
+fn elements_are_given_up_alone() {
+    use Fate::{FailsOnce, Lists, Succeeds};
+    use On::{Each, Settled, Whole};
+    let mut cases = Vec::new();
+    for tasks in [
+        vec![(Lists(2), vec![]), (Succeeds, vec![Each(0)]), (Succeeds, vec![Whole(1)])],
+        vec![(Lists(2), vec![]), (FailsOnce, vec![Each(0)]), (Succeeds, vec![Settled(1)])],
+    ] {
+        for n_asks in 1..=2 {
+            cases.push(Case::new(Limits { n_asks, asks: asks(2), ..NO_NOTES }, &tasks));
+        }
+        cases.push(Case::new(Limits { n_asks: 1, asks: asks(1), ..NO_NOTES }, &tasks));
+    }
+    explore_all("elements given up", cases);
+}
+
+#[test]
+fn callbacks_hold_every_rule() {
+    use Fate::{FailsOnce, Lists, Refuses, Succeeds};
+    use On::{Each, Settled, Whole};
+    let limits = Limits { calls: true, ..NO_NOTES };
+    for n in 1..=2 {
+        let fates = [Succeeds, FailsOnce, Fate::FailsAt(None), Refuses];
+        explore_all(&format!("callbacks, DAGs of {n}"), dags_with_tables(n, limits, &fates, all));
+        let asked = Limits { n_asks: 1, asks: asks(0), hands: &[Hand::Crash], ..limits };
+        explore_all(&format!("callbacks asked, DAGs of {n}"), dags_with_tables(n, asked, &FAILS, all));
+    }
+    let mut cases = Vec::new();
+    for tasks in [
+        vec![(Lists(2), vec![]), (Succeeds, vec![Each(0)]), (Succeeds, vec![Whole(1)])],
+        vec![(Refuses, vec![]), (Succeeds, vec![Whole(0)]), (Succeeds, vec![Settled(0)])],
+    ] {
+        cases.extend(both_orders(limits, &tasks));
+    }
+    explore_all("callbacks of maps", cases);
+}
+
 #[test]
 fn large_runs_hold_every_rule() {
     let (mut n_steps, first) = (0, 0x5eed_0000);
@@ -382,6 +480,7 @@ fn every_planted_bug_is_found() {
     let retry = vec![(FailsOnce, vec![]), (Succeeds, vec![Whole(0)])];
     let failing = vec![(Fails, vec![]), (Succeeds, vec![Whole(0)]), (Succeeds, vec![Whole(1)])];
     let killer = vec![(Kills, vec![])];
+    let mending = vec![(Fate::Mends, vec![]), (Succeeds, vec![Whole(0)])];
     let told = vec![(Succeeds, vec![]), (Succeeds, vec![Settled(0)])];
     let fails = Fate::FailsAt(None);
     let handled = vec![(fails, vec![]), (Succeeds, vec![Order(0), When(If::Failed(0))])];
@@ -420,10 +519,24 @@ fn every_planted_bug_is_found() {
         (Plant::RunsTheSkipped, &failing, Rule::NeedsSuccess),
         (Plant::HandlesNothing, &handled, Rule::HandledOnly),
         (Plant::HandlesByTelling, &in_vain, Rule::HandledOnly),
+        (Plant::ForgetsRequests, &pair, Rule::EndsAsAsked),
+        (Plant::ForgetsTheHalt, &pair, Rule::HaltedStartsNothing),
+        (Plant::LosesAGivingUp, &pair, Rule::GivenUpForGood),
+        (Plant::ForgetsWhoWasGivenUp, &pair, Rule::GivenUpForGood),
+        (Plant::ForgetsCalls, &pair, Rule::CalledBack),
+        (Plant::ReadsWhatWasCleared, &mending, Rule::EndIsLast),
     ] {
         let one_death = matches!(plant, Plant::ForgetsDeaths | Plant::DropsInterruptions);
         let poison_deaths = if one_death { 1 } else { u32::MAX };
-        let case = Case::new(Limits { poison_deaths, ..Limits::ONCE }, tasks);
+        let (n_asks, asks): (_, &[Ask]) = match plant {
+            Plant::ForgetsRequests => (1, &[Ask::Cancel]),
+            Plant::ForgetsTheHalt => (1, &[Ask::Pause]),
+            Plant::LosesAGivingUp | Plant::ForgetsWhoWasGivenUp => (1, &[Ask::GiveUp(0, None)]),
+            Plant::ReadsWhatWasCleared => (1, &[Ask::Again]),
+            _ => (0, &[]),
+        };
+        let calls = plant == Plant::ForgetsCalls;
+        let case = Case::new(Limits { poison_deaths, n_asks, asks, calls, ..Limits::ONCE }, tasks);
         assert!(explore(&case).is_ok(), "{plant:?} is shown by a case that is right without it");
         assert!(explore_with(&case, plant, false).is_err(), "{plant:?} is not found");
         match explore_with(&case, plant, true) {

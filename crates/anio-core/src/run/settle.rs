@@ -10,8 +10,8 @@
 use std::sync::Arc;
 
 use super::fact::{Fact, FactKind, TaskRunKey};
-use super::task_run::{Map, Skip, Stage, State, TaskRun};
-use super::{Awaited, Effect, MAP_WIDTH_MAX, Phase, RunState};
+use super::task_run::{Skip, Stage, State};
+use super::{Awaited, Effect, MAP_WIDTH_MAX, Phase, RunState, control};
 use crate::condition::Settlement;
 use crate::context::Context;
 use crate::error::{FailureKind, TaskFailure};
@@ -88,6 +88,9 @@ impl RunState {
 
     /// A task has settled durably: those that wait for it have one less to wait for.
     pub(super) fn propagate(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
+        if self.is_called_off() {
+            return;
+        }
         let plan = Arc::clone(&self.plan);
         let mut open = vec![task];
         while let Some(task) = open.pop() {
@@ -120,6 +123,10 @@ impl RunState {
             return Released::Later; // A fact that tells the decision or the width follows, or `begin` decides.
         }
         let key = TaskRunKey { task, map_index: None };
+        if self.phase != Phase::Replaying && self.given_up.contains(&key) {
+            self.fail_unstarted(key, at, control::given_up(), effects);
+            return Released::Later;
+        }
         if planned.decides {
             match self.decides_to_run(task, planned) {
                 Ok(None) => {}
@@ -136,8 +143,8 @@ impl RunState {
             }
         }
         let Some((list, len)) = planned.mapped_over() else {
-            self.nodes[task as usize].stage = Stage::Single(TaskRun::default());
-            effects.push(Effect::Ready(key));
+            self.nodes[task as usize].stage = Stage::Single(self.fresh(key));
+            self.offer(key, effects);
             return Released::Later;
         };
         let n = match len(&self.output_of(list)) {
@@ -158,9 +165,16 @@ impl RunState {
                 return Released::Later;
             }
         };
-        self.nodes[task as usize].stage = Stage::Map(Box::new(Map::of(n)));
+        self.nodes[task as usize].stage = self.fresh_map(task, n);
         self.persist(Fact { key, attempt: 0, at, kind: FactKind::Expanded { n } }, Awaited::Nothing, effects);
-        effects.extend((0..n).map(|index| Effect::Ready(TaskRunKey { task, map_index: Some(index) })));
+        for index in 0..n {
+            let key = TaskRunKey { task, map_index: Some(index) };
+            if self.given_up.contains(&key) {
+                self.give_up(key, at, effects);
+            } else {
+                self.offer(key, effects);
+            }
+        }
         if n > 0 {
             return Released::Later;
         }
@@ -212,8 +226,8 @@ impl RunState {
         failure: TaskFailure,
         effects: &mut Vec<Effect>,
     ) {
-        let mut run = TaskRun::default();
-        run.start(1, at);
+        let mut run = self.fresh(key);
+        run.start(run.attempt + 1, at);
         self.nodes[key.task as usize].stage = Stage::Single(run);
         self.fail(key, at, failure, None, effects);
     }
@@ -238,8 +252,9 @@ impl RunState {
         if let (Some(reason), true) = (&skip.reason, skip.root == task) {
             return reason.to_string();
         }
-        let verb = match self.nodes[skip.root as usize].stage {
+        let verb = match &self.nodes[skip.root as usize].stage {
             Stage::Skipped(_) => "was skipped",
+            stage if stage.runs(skip.root).any(|(_, run)| run.is_cancelled()) => "was cancelled",
             _ => "failed",
         };
         format!("task {:?} {verb}", self.plan.task(skip.root).name)

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::fact::TaskRunKey;
 use crate::context::Writes;
-use crate::error::TaskFailure;
+use crate::error::{FailureKind, TaskFailure};
 use crate::name::TaskName;
 use crate::output::{Gather, Output};
 use crate::time::Timestamp;
@@ -47,6 +47,8 @@ pub(super) struct TaskRun {
     pub(super) deaths: u32,
     /// Its start must be durable before it starts.
     pub(super) cautious: bool,
+    /// The callback of its end has returned.
+    pub(super) called: bool,
     pub(super) state: State,
     pub(super) started_at: Timestamp,
     pub(super) ended_at: Timestamp,
@@ -123,14 +125,9 @@ impl Stage {
 }
 
 impl Map {
-    pub(super) fn of(n: u32) -> Self {
-        Self {
-            runs: vec![TaskRun::default(); n as usize],
-            n_undecided: n,
-            n_undurable: n,
-            n_failed: 0,
-            gathered: OnceLock::new(),
-        }
+    pub(super) fn of(runs: Vec<TaskRun>) -> Self {
+        let n = runs.len() as u32;
+        Self { runs, n_undecided: n, n_undurable: n, n_failed: 0, gathered: OnceLock::new() }
     }
 
     /// The list of the elements' outputs; all of them have succeeded.
@@ -169,8 +166,18 @@ impl TaskRun {
         self.state = State::Ready;
     }
 
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self.state, State::Starting | State::Running)
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.state, State::Succeeded { .. } | State::Failed)
+    }
+
+    /// Whether it failed because somebody gave it up.
+    pub(super) fn is_cancelled(&self) -> bool {
+        let kind = self.failure.as_ref().map(|failure| failure.kind);
+        matches!(self.state, State::Failed) && kind == Some(FailureKind::Cancelled)
     }
 
     pub(super) fn is_due(&self, at: Timestamp) -> bool {
@@ -206,7 +213,7 @@ pub enum TaskRunStatus {
     Succeeded,
     /// It failed for good.
     Failed,
-    /// It will not run: a task before it failed.
+    /// It will not run: a task before it failed, or its condition does not hold.
     Skipped,
     /// It was cancelled.
     Cancelled,
@@ -242,6 +249,8 @@ pub struct TaskRunView<'a> {
     pub map_index: Option<u32>,
     /// Its state.
     pub status: TaskRunStatus,
+    /// Whether it waits for nothing but a slot.
+    pub is_ready: bool,
     /// How many attempts have begun.
     pub attempts: u32,
     /// Why its last attempt failed.
@@ -260,6 +269,15 @@ pub struct TaskRunView<'a> {
     pub output: Option<&'a Output>,
 }
 
+impl TaskRunView<'_> {
+    /// The run has ended: what has not will not.
+    pub(super) fn conclude(&mut self) {
+        if matches!(self.status, TaskRunStatus::Waiting | TaskRunStatus::Running | TaskRunStatus::Backoff) {
+            (self.status, self.retry_at, self.is_ready) = (TaskRunStatus::Cancelled, None, false);
+        }
+    }
+}
+
 pub(super) fn views<'a>(
     task: u32,
     name: &'a TaskName,
@@ -271,6 +289,7 @@ pub(super) fn views<'a>(
         task: name,
         map_index: None,
         status: TaskRunStatus::Waiting,
+        is_ready: false,
         attempts: 0,
         failure: None,
         skipped_because: None,
@@ -299,17 +318,20 @@ fn view<'a>(key: TaskRunKey, run: &'a TaskRun, blank: &TaskRunView<'a>) -> TaskR
         State::Running => (TaskRunStatus::Running, None),
         State::Backoff { due } => (TaskRunStatus::Backoff, Some(due)),
         State::Succeeded { .. } => (TaskRunStatus::Succeeded, None),
+        State::Failed if run.is_cancelled() => (TaskRunStatus::Cancelled, None),
         State::Failed => (TaskRunStatus::Failed, None),
     };
+    // A task run that was cleared has attempts from before, and no time of its own yet.
+    let has_begun = run.started_at > Timestamp::default();
     TaskRunView {
         map_index: key.map_index,
         status,
+        is_ready: matches!(run.state, State::Ready),
         attempts: run.attempt,
         failure: run.failure.as_ref(),
         retry_at,
-        started_at: (run.attempt > 0).then_some(run.started_at),
-        ended_at: (run.ended_at >= run.started_at && run.attempt > 0 && !matches!(run.state, State::Running))
-            .then_some(run.ended_at),
+        started_at: has_begun.then_some(run.started_at),
+        ended_at: (has_begun && run.ended_at >= run.started_at && !run.is_active()).then_some(run.ended_at),
         output: run.output(),
         ..blank.clone()
     }

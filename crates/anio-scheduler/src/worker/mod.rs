@@ -5,6 +5,7 @@
 //! is the one place where its effects meet the world. At most one batch is being committed at a time; what
 //! the runs ask to persist meanwhile gathers for the next.
 
+mod control;
 mod stop;
 mod submit;
 
@@ -12,17 +13,18 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anio_core::run::{Effect, Event, TaskRunKey};
+use anio_core::run::{Conclusion, Effect, Event, TaskRunKey};
 use anio_core::task::{TaskCall, TaskHandle};
 use anio_core::{Fingerprint, Lane as LaneKind, RunId, TaskOptions, Timestamp, Workflow, WorkflowName};
 use anio_store::Store;
 use anio_store::error::StoreError;
-use anio_store::record::{ClaimedRun, EndRecord, ParkRecord, RunStatus};
+use anio_store::record::{ClaimedRun, EndRecord, ParkRecord, Request, RunRecord, RunStatus};
 use futures::future::BoxFuture;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::stop::{StopPhase, Stopping};
+use crate::callback::{Callbacks, Called};
 use crate::config::{Config, INBOX_MESSAGES_MAX};
 use crate::error::Error;
 use crate::executor::{Around, Attempt, BodyOutcome, Executor, Returned, Slot, Ticket, Token};
@@ -45,6 +47,10 @@ pub(crate) struct Worker {
     messages: mpsc::Receiver<Message>,
     returns: mpsc::UnboundedReceiver<Returned>,
     executor: Executor,
+    calls: mpsc::UnboundedReceiver<Called>,
+    callbacks: Callbacks,
+    /// Callbacks that have not returned.
+    n_calls: usize,
     keeper: Keeper,
     workflows: HashMap<WorkflowName, Workflow>,
     runs: HashMap<RunId, LiveRun>,
@@ -67,11 +73,16 @@ pub(crate) struct Worker {
     /// Whether there may be queued runs in the database.
     has_queued: bool,
     is_claiming: bool,
+    /// When the next run is due that waits for its time.
+    next_due: Option<Timestamp>,
+    /// Why the store gave up.
+    given_up: Option<String>,
     stopping: Option<Stopping>,
 }
 
 enum Wake {
     Returned(Option<Returned>),
+    Called(Option<Called>),
     Message(Option<Message>),
     Committed(Result<(), StoreError>),
     Timer,
@@ -88,6 +99,9 @@ impl Worker {
         around: Around,
     ) -> Self {
         let (sender, returns) = mpsc::unbounded_channel();
+        let (callers, calls) = mpsc::unbounded_channel();
+        let places = Arc::new(Semaphore::new(config.concurrency));
+        let callbacks = Callbacks { returns: callers, places };
         let executor = Executor { around, returns: sender, clock: Arc::clone(&config.clock) };
         Self {
             limits: Limits::new(&config),
@@ -99,6 +113,9 @@ impl Worker {
             messages,
             returns,
             executor,
+            calls,
+            callbacks,
+            n_calls: 0,
             keeper,
             workflows,
             runs: HashMap::new(),
@@ -113,6 +130,8 @@ impl Worker {
             next_turn: 0,
             has_queued: true,
             is_claiming: false,
+            next_due: None,
+            given_up: None,
             stopping: None,
         }
     }
@@ -131,6 +150,7 @@ impl Worker {
                 Wake::Message(Some(message)) => self.on_message(message).await,
                 Wake::Returned(None) => unreachable!("the loop's executor holds a sender"),
                 Wake::Returned(Some(returned)) => self.on_returned(returned),
+                Wake::Called(called) => self.on_called(&called.expect("the loop holds a sender")),
                 Wake::Committed(result) => {
                     if let Some(reason) = self.on_committed(result).await {
                         break Some(reason);
@@ -144,6 +164,9 @@ impl Worker {
             for _ in 0..INBOX_MESSAGES_MAX {
                 let Ok(message) = self.messages.try_recv() else { break };
                 self.on_message(message).await;
+            }
+            if let Some(reason) = self.given_up.take() {
+                break Some(reason);
             }
         };
         if let Some(reason) = reason {
@@ -171,6 +194,7 @@ impl Worker {
             result = commit => Wake::Committed(result),
             returned = self.returns.recv() => Wake::Returned(returned),
             message = self.messages.recv() => Wake::Message(message),
+            called = self.calls.recv() => Wake::Called(called),
             () = timer => Wake::Timer,
         }
     }
@@ -179,8 +203,27 @@ impl Worker {
 
     async fn on_message(&mut self, message: Message) {
         match message {
-            Message::Submit { workflow, inputs, priority, reply } => {
-                self.submit(&workflow, inputs, priority, reply);
+            Message::Submit { workflow, inputs, options, reply } => {
+                self.submit(&workflow, inputs, &options, reply);
+            }
+            Message::Check { run, workflow, input, reply } => {
+                drop(reply.send(self.check(run, workflow, &input)));
+            }
+            Message::Look => self.keeper.look(),
+            Message::Heed { news, reply } => {
+                self.on_news(vec![news]);
+                reply.send(()).unwrap_or(()); // The caller may have left.
+            }
+            Message::News { worker, news, next_due } => {
+                self.mind_due(next_due);
+                if worker == self.keeper.worker {
+                    self.on_news(news);
+                }
+            }
+            Message::GivenUp { worker, run, tasks } => {
+                if worker == self.keeper.worker {
+                    self.on_given_up(run, tasks);
+                }
             }
             Message::Register { workflow, reply } => {
                 let result = register(&mut self.workflows, &self.config, workflow);
@@ -197,6 +240,7 @@ impl Worker {
                     live.map(|live| live.progress.get_or_insert_with(|| watch::Sender::new(0)).subscribe());
                 drop(reply.send(progress));
             }
+            Message::Inspect { run, look } => (look.0)(self.runs.get(&run).map(|live| &live.state)),
             Message::Worker { reply } => drop(reply.send(self.keeper.worker)),
             Message::Find { name, reply } => {
                 let found = self.workflows.get(name.as_str()).cloned().ok_or_else(|| {
@@ -212,6 +256,9 @@ impl Worker {
             Message::Claimed { worker, runs, has_more } => {
                 self.is_claiming = false;
                 self.has_queued |= has_more;
+                if runs.iter().any(|run| self.runs.contains_key(&run.run.id)) {
+                    self.let_go_first().await;
+                }
                 if worker == self.keeper.worker {
                     for run in &runs {
                         self.take_up(run);
@@ -226,14 +273,31 @@ impl Worker {
         }
     }
 
+    /// Runs have come back (resumed, or to be done again) before the answer was read of the commit by which
+    /// they went. That commit was durable before they could be claimed, so its answer is there.
+    async fn let_go_first(&mut self) {
+        if let Some((commit, _)) = &mut self.commit {
+            let result = commit.await;
+            self.given_up = self.on_committed(result).await;
+        }
+    }
+
     fn take_up(&mut self, claimed: &ClaimedRun) {
         let Some(workflow) = self.workflows.get(&claimed.run.workflow).cloned() else { return };
         match take_up(claimed, &workflow, self.config.poison_deaths) {
             Ok(state) => {
-                let id = claimed.run.id;
-                let live = LiveRun::new(state, workflow, self.cancellation.child_token());
+                let RunRecord { id, epoch, requested, news, ref options, .. } = claimed.run;
+                let mut live = LiveRun::new(state, workflow, self.cancellation.child_token());
+                live.n_news = news;
                 self.runs.insert(id, live.resumed(claimed, self.config.trace.as_deref()));
-                self.apply(id, self.config.clock.now(), Event::Begin { epoch: claimed.run.epoch });
+                let now = self.config.clock.now();
+                match requested {
+                    Some(Request::Cancel) => self.apply(id, now, Event::Cancel),
+                    Some(Request::Pause) => self.apply(id, now, Event::Pause),
+                    Some(Request::Resume) | None => {}
+                }
+                self.mind_deadline(id, options.deadline, now);
+                self.apply(id, now, Event::Begin { epoch });
             }
             Err(reason) => {
                 tracing::warn!(run_id = %claimed.run.id, workflow = %claimed.run.workflow, %reason, "parked");
@@ -251,6 +315,9 @@ impl Worker {
                 self.limits.leave(&demand);
             }
         }
+        if let Some(live) = self.runs.get_mut(&run).filter(|_| !matches!(outcome, BodyOutcome::SlotOnly)) {
+            live.tokens.retain(|(other, _)| *other != key);
+        }
         if worker != self.keeper.worker {
             return; // Begun under a lease that is lost: the run may be somewhere else by now.
         }
@@ -258,6 +325,14 @@ impl Worker {
             BodyOutcome::Ended(result) => self.apply(run, at, Event::Returned { key, attempt, result }),
             BodyOutcome::Interrupted => self.apply(run, at, Event::Interrupted { key, attempt }),
             BodyOutcome::SlotOnly => {}
+        }
+    }
+
+    fn on_called(&mut self, called: &Called) {
+        self.n_calls -= 1;
+        if called.worker == self.keeper.worker {
+            let event = called.key.map_or(Event::RunCalled, |key| Event::Called { key });
+            self.apply(called.run, self.config.clock.now(), event);
         }
     }
 
@@ -277,9 +352,10 @@ impl Worker {
                     self.has_queued |= live.len() < ids.len();
                     drop(reply.send(Ok(ids)));
                     self.n_submitting -= live.len();
-                    for live in live {
+                    for (live, deadline) in live {
                         let id = live.state.id();
                         self.runs.insert(id, live);
+                        self.mind_deadline(id, deadline, now);
                         self.apply(id, now, Event::Begin { epoch: 0 });
                     }
                 }
@@ -300,9 +376,10 @@ impl Worker {
 
     fn on_timer(&mut self) {
         let now = self.config.clock.now();
-        while let Some((run, key)) = self.timers.pop_due(now) {
-            self.apply(run, now, Event::Due { key });
+        while let Some((deadline, run, key)) = self.timers.pop_due(now) {
+            self.apply(run, now, key.map_or(Event::Deadline { deadline }, |key| Event::Due { key }));
         }
+        self.look_for_due(now);
         self.stop_further(now);
     }
 
@@ -319,6 +396,14 @@ impl Worker {
             refuse(in_flight.submitted, "its lease was lost");
         }
         self.stored_plans.clear();
+        // Those that were about to start never do; the slots of running bodies come back with their answers.
+        let starting = self.runs.values().flat_map(|live| {
+            let plan = live.workflow.plan();
+            live.state.starting().map(|key| plan.task(key.task).definition.options.lane)
+        });
+        for lane in starting.collect::<Vec<_>>() {
+            self.lane(lane).n_used -= 1;
+        }
         // Who watches is told that the run is not held here, and looks in the store.
         let watchers = self.runs.drain().flat_map(|(_, live)| live.watchers);
         watchers.for_each(|watcher| drop(watcher.send(None)));
@@ -378,9 +463,37 @@ impl Worker {
             Effect::Arm { key, at } => self.timers.arm(at, run, key),
             Effect::End(end) => {
                 if self.mark_dirty(run).is_some() {
-                    let status = if end.failure.is_some() { RunStatus::Failed } else { RunStatus::Succeeded };
-                    self.pending.batch.ends.push(EndRecord { run, status, failure: end.failure, at: end.at });
+                    let (status, failure) = match end.how {
+                        Conclusion::Succeeded => (RunStatus::Succeeded, None),
+                        Conclusion::Failed(failure) => (RunStatus::Failed, Some(failure)),
+                        Conclusion::Cancelled => (RunStatus::Cancelled, None),
+                    };
+                    self.pending.batch.ends.push(EndRecord { run, status, failure, at: end.at });
                 }
+            }
+            // What waits for a slot and may not start is found out when its turn comes.
+            Effect::Withdraw => {}
+            Effect::Vacate(key) => self.vacate(run, key),
+            Effect::CallOff(None) => {
+                self.runs.get(&run).into_iter().for_each(|live| live.cancellation.cancel());
+            }
+            Effect::CallOff(Some(key)) => {
+                let tokens = self.runs.get(&run).into_iter().flat_map(|live| &live.tokens);
+                tokens.filter(|(other, _)| *other == key).for_each(|(_, token)| token.cancel());
+            }
+            Effect::Call(key) => self.call(run, Some(key)),
+            Effect::CallRun => self.call(run, None),
+            Effect::Hold => {
+                if self.mark_dirty(run).is_some() {
+                    self.pending.batch.holds.push(run);
+                }
+            }
+            Effect::Held => {
+                let Some(live) = self.runs.remove(&run) else { return };
+                tracing::info!(parent: &live.span, "run paused");
+                // Who watches looks in the store; resumed in between, it waits there to be claimed.
+                live.watchers.into_iter().for_each(|watcher| drop(watcher.send(None)));
+                self.keeper.look();
             }
             Effect::Ended => {
                 let Some(live) = self.runs.remove(&run) else { return };
@@ -455,6 +568,31 @@ impl Worker {
         true
     }
 
+    /// Gives back the slot of a task run that does not start.
+    fn vacate(&mut self, run: RunId, key: TaskRunKey) {
+        let Some(live) = self.runs.get(&run) else { return };
+        let lane = live.workflow.plan().task(key.task).definition.options.lane;
+        self.lane(lane).n_used -= 1;
+        if let Some(demand) = self.limits.begin(run, key) {
+            self.limits.leave(&demand);
+        }
+    }
+
+    /// Calls the callback of a task run's end, or the run's own.
+    fn call(&mut self, run: RunId, key: Option<TaskRunKey>) {
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        let plan = Arc::clone(live.workflow.plan());
+        let (callbacks, ending) = match key {
+            Some(key) => (&plan.task(key.task).definition.callbacks, live.state.ending_of(key)),
+            None => (plan.callbacks(), live.state.ending()),
+        };
+        let callback =
+            callbacks.of(ending.failure.is_none()).expect("the state machine asks for what is there");
+        let called = Called { run, key, worker: self.keeper.worker };
+        self.n_calls += 1;
+        self.callbacks.call(called, callback.clone(), ending, &live.span);
+    }
+
     fn execute(&mut self, run: RunId, key: TaskRunKey, attempt: u32) {
         if self.stopping.as_ref().is_some_and(|stopping| stopping.phase == StopPhase::Abandoned) {
             // Its start was recorded while the worker was stopping: nobody would wait for its body.
@@ -466,6 +604,7 @@ impl Worker {
         let task = plan.task(key.task);
         let definition = &task.definition;
         let token = live.cancellation.child_token();
+        live.tokens.push((key, token.clone()));
         let held = self.limits.begin(run, key);
         let lane = definition.options.lane;
         let scope = if definition.uses_context { live.state.scope(key.task) } else { Arc::default() };
@@ -558,8 +697,9 @@ impl Worker {
             .as_ref()
             .filter(|stop| stop.phase != StopPhase::Abandoned)
             .map(|stop| stop.deadline);
+        let due = self.next_due.map(|at| tokio::time::Instant::now() + at.since(now));
         let opens = self.limits.opens().filter(|_| self.stopping.is_none());
-        [timer, note, stop, opens].into_iter().flatten().min()
+        [timer, note, stop, opens, due].into_iter().flatten().min()
     }
 
     fn claim_if_room(&mut self) {

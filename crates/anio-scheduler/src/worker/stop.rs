@@ -80,7 +80,7 @@ impl Worker {
     /// Whether a shutdown has nothing more to wait for.
     pub(super) fn is_drained(&self) -> bool {
         let Some(stopping) = &self.stopping else { return false };
-        (stopping.phase == StopPhase::Abandoned || self.plain.n_used + self.cpu.n_used == 0)
+        (stopping.phase == StopPhase::Abandoned || self.plain.n_used + self.cpu.n_used + self.n_calls == 0)
             && self.commit.is_none()
             && self.pending.batch.is_empty()
     }

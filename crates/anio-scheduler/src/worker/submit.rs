@@ -20,7 +20,7 @@ impl Worker {
         &mut self,
         workflow: &Workflow,
         inputs: Vec<Output>,
-        priority: i32,
+        options: &RunOptions,
         reply: oneshot::Sender<Result<Vec<RunId>, Error>>,
     ) {
         let checked = match &self.stopping {
@@ -44,7 +44,7 @@ impl Worker {
         let mut submitted = Submitted { ids: Vec::with_capacity(inputs.len()), live: Vec::new(), reply };
         for input in inputs {
             let id = RunId::from_uuid(uuid::Uuid::now_v7());
-            let claim = submitted.live.len() < n_room;
+            let claim = options.due_at.is_none() && submitted.live.len() < n_room;
             let live = claim.then(|| {
                 let state = RunState::new(id, Arc::clone(plan), input.clone(), self.config.poison_deaths);
                 LiveRun::new(state, workflow.clone(), self.cancellation.child_token())
@@ -58,15 +58,34 @@ impl Worker {
                 workflow: workflow.name().clone(),
                 plan: plan.fingerprint(),
                 input,
-                options: RunOptions { priority, traceparent, ..RunOptions::default() },
+                options: RunOptions { traceparent, ..options.clone() },
                 submitted_at: self.config.clock.now(),
                 claim,
             });
             submitted.ids.push(id);
-            submitted.live.extend(live);
+            submitted.live.extend(live.map(|live| (live, options.deadline)));
         }
+        self.mind_due(options.due_at);
         self.n_submitting += submitted.live.len();
         self.pending.submitted.push(submitted);
+    }
+
+    /// Checks what the store takes by itself, and makes the workflow known; with the trace that the run
+    /// belongs to.
+    pub(super) fn check(
+        &mut self,
+        run: RunId,
+        workflow: Workflow,
+        input: &Output,
+    ) -> Result<Option<String>, Error> {
+        if self.stopping.is_some() {
+            return Err(Error::Stopped { reason: None });
+        }
+        self.check_input(&workflow, input)?;
+        let trace = self.config.trace.as_deref();
+        let traceparent = trace.and_then(|trace| trace.current(&queued_span(run, workflow.name())));
+        register(&mut self.workflows, &self.config, workflow)?;
+        Ok(traceparent)
     }
 
     fn check_input(&self, workflow: &Workflow, input: &Output) -> Result<(), Error> {

@@ -12,7 +12,8 @@ use crate::plan::Plan;
 use crate::retry::{Backoff, RetryPolicy};
 use crate::run::{AttemptError, Retry, RunState, TaskRunKey};
 use crate::task::{
-    ClosureTask, Dependency, Edge, Settled, TaskCall, TaskDefinition, TaskOptions, TaskReturn,
+    Callback, Callbacks, ClosureTask, Dependency, Edge, Ending, Settled, TaskCall, TaskDefinition,
+    TaskOptions, TaskReturn,
 };
 use crate::workflow::Workflow;
 
@@ -30,6 +31,10 @@ pub(super) enum Fate {
     Lists(u32),
     /// It never returns: its worker dies of it.
     Kills,
+    /// It has one attempt, which fails; done again, it succeeds.
+    Mends,
+    /// It decides in its body not to run.
+    Refuses,
 }
 
 impl Fate {
@@ -43,9 +48,9 @@ impl Fate {
     fn fails(self, attempt: u32, map_index: Option<u32>) -> bool {
         match self {
             Self::FailsOnce => attempt == 1,
-            Self::Fails => true,
+            Self::Fails | Self::Mends => true,
             Self::FailsAt(index) => map_index == index,
-            Self::Succeeds | Self::Lists(_) | Self::Kills => false,
+            Self::Succeeds | Self::Lists(_) | Self::Kills | Self::Refuses => false,
         }
     }
 }
@@ -134,6 +139,26 @@ pub(super) struct Limits {
     pub(super) hands: &'static [Hand],
     /// Deaths in a row after which a task run in flight is poison.
     pub(super) poison_deaths: u32,
+    /// How often somebody asks something of the run.
+    pub(super) n_asks: u8,
+    /// What may be asked.
+    pub(super) asks: &'static [Ask],
+    /// Whether every task, and the run, has callbacks.
+    pub(super) calls: bool,
+}
+
+/// What somebody may ask of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// To start nothing for a while. (To go on is asked sooner or later.)
+    Pause,
+    Cancel,
+    /// The run's deadline passes.
+    Deadline,
+    /// To give this task up, or one element of it.
+    GiveUp(u32, Option<u32>),
+    /// When it has failed: to do again what failed.
+    Again,
 }
 
 /// How a run gets from one owner to the next.
@@ -155,6 +180,9 @@ impl Limits {
         n_hands: 1,
         hands: &[Hand::Crash, Hand::TakeOver, Hand::Shutdown],
         poison_deaths: u32::MAX,
+        n_asks: 0,
+        asks: &[],
+        calls: false,
     };
 
     /// Whether a task run can become poison.
@@ -172,6 +200,8 @@ pub(super) enum End {
     Skipped,
     /// Likewise: it decided not to run.
     Declined,
+    /// Likewise: its body did.
+    Refused,
 }
 
 /// What an undisturbed execution makes of a case.
@@ -187,7 +217,7 @@ impl Outcome {
     pub(super) fn output(&self, key: TaskRunKey) -> Option<&Output> {
         match self.ends.get(&key)? {
             End::Succeeded(output) => Some(output),
-            End::Failed | End::Skipped | End::Declined => None,
+            End::Failed | End::Skipped | End::Declined | End::Refused => None,
         }
     }
 
@@ -298,6 +328,7 @@ impl Case {
             let body = ClosureTask(|_: TaskCall| async { Ok::<_, TaskError>(()) });
             let when = edges.iter().find_map(|on| if let On::When(when) = on { Some(*when) } else { None });
             builder = builder.define(TaskDefinition {
+                callbacks: if limits.calls { callbacks() } else { Callbacks::default() },
                 dependencies: edges.iter().filter_map(|on| on.dependency()).collect(),
                 options: TaskOptions::new().retry(retry),
                 condition: when.map(If::condition),
@@ -308,12 +339,23 @@ impl Case {
             let edges = edges.into_iter().filter(|on| on.from().is_some()).collect();
             specs.push(Spec { fate: *fate, edges, when });
         }
+        if limits.calls {
+            let Callbacks { on_success, on_failure } = callbacks();
+            let given = "callbacks() has both";
+            builder = builder.on_run_success(on_success.expect(given));
+            builder = builder.on_run_failure(on_failure.expect(given));
+        }
         let plan = Arc::clone(builder.build().expect("the case is a workflow").plan());
         let name = format!("{tasks:?}, first {}, {limits:?}", plan.task(0).name);
         let undisturbed = Arc::new(Outcome { ends: BTreeMap::new(), widths: Vec::new() });
         let mut case = Self { name, plan, limits, tasks: specs, undisturbed };
-        case.undisturbed = Arc::new(case.outcome(&[]));
+        case.undisturbed = Arc::new(case.outcome(&[], false));
         case
+    }
+
+    /// What an undisturbed execution makes of the case when what failed is done again.
+    pub(super) fn again(&self) -> Outcome {
+        self.outcome(&[], true)
     }
 
     fn fate(&self, key: TaskRunKey) -> Fate {
@@ -359,9 +401,12 @@ impl Case {
         attempt: u32,
     ) -> Result<TaskReturn, AttemptError> {
         let fate = self.fate(key);
-        if fate.fails(attempt, key.map_index) {
+        let refuses = fate == Fate::Refuses;
+        let mended = fate == Fate::Mends && state.attempts_before.contains_key(&key);
+        if refuses || (fate.fails(attempt, key.map_index) && !mended) {
             let failure = TaskFailure::new(FailureKind::Error, "no");
-            return Err(AttemptError { failure, retry: Retry::Policy });
+            let retry = if refuses { Retry::Skip } else { Retry::Policy };
+            return Err(AttemptError { failure, retry });
         }
         let arguments = state.arguments(key);
         let arguments = arguments.iter().flatten().map(|argument| {
@@ -375,15 +420,20 @@ impl Case {
         Ok(TaskReturn { output: output(fate, key, arguments), writes: Writes::default() })
     }
 
-    /// What an undisturbed execution makes of the case where these task runs fail as poison: the DAG read
-    /// in topological order, by none of the code that is under test.
-    pub(super) fn outcome(&self, poison: &[TaskRunKey]) -> Outcome {
+    /// What an undisturbed execution makes of the case where these task runs fail as poison, or given up:
+    /// the DAG read in topological order, by none of the code that is under test.
+    pub(super) fn outcome(&self, poison: &[TaskRunKey], again: bool) -> Outcome {
         let mut ends = BTreeMap::new();
         let mut widths = vec![None; self.tasks.len()];
         let mut whole = vec![Became::Skipped; self.tasks.len()];
         for &task in self.plan.topological() {
             let key = TaskRunKey { task, map_index: None };
             let spec = &self.tasks[task as usize];
+            if poison.contains(&key) {
+                ends.insert(key, End::Failed);
+                whole[task as usize] = Became::Failed;
+                continue;
+            }
             let holds = spec.when.is_none_or(|when| when.holds(|task| whole[task].clone()));
             let lacks = |on: &On| {
                 let from = on.from().expect("an edge is from a task");
@@ -391,6 +441,10 @@ impl Case {
             };
             if !holds || spec.edges.iter().any(lacks) {
                 ends.insert(key, if spec.decides() { End::Declined } else { End::Skipped });
+                continue;
+            }
+            if spec.fate == Fate::Refuses {
+                ends.insert(key, End::Refused);
                 continue;
             }
             let mut elements = vec![None];
@@ -406,7 +460,7 @@ impl Case {
                 widths[task as usize] = Some(list.len() as u32);
             }
             let keys = elements.into_iter().map(|map_index| TaskRunKey { task, map_index });
-            let of_task: Vec<_> = keys.map(|key| (key, self.end(key, &whole, poison))).collect();
+            let of_task: Vec<_> = keys.map(|key| (key, self.end(key, &whole, poison, again))).collect();
             let outputs: Option<Vec<Output>> = of_task
                 .iter()
                 .map(|(_, end)| if let End::Succeeded(output) = end { Some(output.clone()) } else { None })
@@ -421,9 +475,10 @@ impl Case {
         Outcome { ends, widths }
     }
 
-    fn end(&self, key: TaskRunKey, whole: &[Became], poison: &[TaskRunKey]) -> End {
+    fn end(&self, key: TaskRunKey, whole: &[Became], poison: &[TaskRunKey], again: bool) -> End {
         let fate = self.fate(key);
-        if poison.contains(&key) || fate.fails(fate.attempts(), key.map_index) {
+        let mended = again && fate == Fate::Mends;
+        if poison.contains(&key) || (fate.fails(fate.attempts(), key.map_index) && !mended) {
             return End::Failed;
         }
         let arguments = self.tasks[key.task as usize].edges.iter().filter_map(|on| match on {
@@ -433,6 +488,11 @@ impl Case {
         });
         End::Succeeded(output(fate, key, arguments))
     }
+}
+
+fn callbacks() -> Callbacks {
+    let callback = || Some(Callback::new(|_: Ending| async { Ok(()) }));
+    Callbacks { on_success: callback(), on_failure: callback() }
 }
 
 /// The delay between attempts.

@@ -10,7 +10,8 @@ impl World<'_> {
     /// where nothing is on its way to the log the two agree on everything.
     pub(super) fn compare(&self) -> Checked {
         let (log, live) = (&self.store.replayed, &self.owner.state);
-        if self.is_blind {
+        // What nobody has, and what ends whatever its tasks do, does not follow the log.
+        if self.is_blind || self.is_held || live.is_called_off() {
             return Ok(());
         }
         let all_durable = live.awaited.is_empty();
@@ -28,6 +29,8 @@ impl World<'_> {
                     !all_durable || !run.has_ended()
                 }
                 (Stage::Waiting, _) => !all_durable,
+                // Its body decided that it does not run.
+                (Stage::Single(run), Stage::Skipped(_)) => !all_durable && !run.has_ended(),
                 // The log is ahead while an answer is on its way.
                 (Stage::Single(run), Stage::Waiting) => !all_durable && !run.has_ended(),
                 (a, b) => {

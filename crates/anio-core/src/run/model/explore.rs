@@ -20,11 +20,12 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use super::case::Case;
+use super::case::{Ask, Case};
 use super::plant::Plant;
 use super::rule::{Broken, Ledger, Rule, check};
 use super::worker::{Record, Worker};
 use super::world::{Action, World};
+use crate::run::control::Halt;
 use crate::run::task_run::{Map, Skip, Stage, State, TaskRun};
 use crate::run::{Awaited, FactKind, Node, Phase, RunState, TaskRunKey};
 use crate::time::Timestamp;
@@ -133,6 +134,14 @@ fn key(world: &World<'_>) -> Box<[u8]> {
         zombie => key.number(u32::from(zombie.is_some())),
     }
     key.bytes.push(world.n_hands);
+    key.bytes.push(world.n_asks);
+    key.number(u32::from(world.is_held));
+    key.number(world.requested.map_or(0, |ask| match ask {
+        Ask::Pause => 1,
+        Ask::Cancel => 2,
+        Ask::Deadline | Ask::GiveUp(..) | Ask::Again => 3,
+    }));
+    key.number(u32::from(world.n_handed > 0));
     key.bytes.into_boxed_slice()
 }
 
@@ -199,6 +208,13 @@ impl Key<'_> {
         }
         self.number(255);
         self.number(u32::from(worker.is_shutting_down));
+        self.number(u32::from(worker.all_called_off));
+        worker.called_off.iter().for_each(|key| self.task_run(*key));
+        self.number(255);
+        self.length(worker.calls.len());
+        for call in &worker.calls {
+            self.task_run(call.unwrap_or(TaskRunKey { task: 255, map_index: None }));
+        }
         self.gathered(worker);
     }
 
@@ -209,6 +225,7 @@ impl Key<'_> {
                 Record::Fact(fact) => (0, Some(fact)),
                 Record::Note(fact) => (1, Some(fact)),
                 Record::End(_) => (2, None),
+                Record::Hold => (3, None),
             };
             self.number(what);
             let Some(fact) = fact else { continue };
@@ -234,8 +251,15 @@ impl Key<'_> {
 
     /// What the replayed state does not say.
     fn ledger(&mut self) {
+        let uncalled = self.ledger.entries().iter().filter(|(_, entry)| entry.end.is_some() && !entry.called);
+        let uncalled: Vec<_> = uncalled.filter(|_| self.case.limits.calls).map(|(key, _)| *key).collect();
+        uncalled.into_iter().for_each(|key| self.task_run(key));
+        self.number(u32::from(self.ledger.again));
+        self.ledger.given_up.iter().for_each(|key| self.task_run(*key));
+        self.number(255);
         for (key, entry) in self.ledger.entries().iter().filter(|(_, entry)| entry.end.is_none()) {
             self.task_run(*key);
+            self.number(u32::from(entry.attempt > entry.before));
             self.number(u32::from(entry.orphaned));
             self.number(entry.n_kills);
             if self.case.counts_attempts(*key) {
@@ -266,13 +290,28 @@ impl Key<'_> {
             n_durable: _,
             awaited,
             phase,
+            halt,
+            given_up,
+            attempts_before: _,
+            n_calls,
+            conclusion: _,
         } = state;
+        self.number(*n_calls);
+        given_up.iter().for_each(|key| self.task_run(*key));
+        self.number(255);
+        self.number(match halt {
+            None => 0,
+            Some(Halt::Pausing) => 1,
+            Some(Halt::Cancelling) => 2,
+            Some(Halt::Late(_)) => 3,
+        });
         self.number(*n_open);
         self.number(match phase {
             Phase::Replaying => 0,
             Phase::Running => 1,
             Phase::Ending => 2,
             Phase::Ended => 3,
+            Phase::Calling => 4,
         });
         self.length(failures.len());
         for (task, failure) in failures {
@@ -298,6 +337,7 @@ impl Key<'_> {
                 }
                 Awaited::End => self.number(3),
                 Awaited::Nothing => self.number(4),
+                Awaited::Hold => self.number(5),
             }
         }
     }
@@ -331,8 +371,18 @@ impl Key<'_> {
     }
 
     fn run(&mut self, key: TaskRunKey, run: &TaskRun) {
-        let TaskRun { attempt, n_failures, deaths, cautious, state, started_at: _, ended_at: _, failure: _ } =
-            run;
+        let TaskRun {
+            attempt,
+            n_failures,
+            deaths,
+            cautious,
+            state,
+            called,
+            started_at: _,
+            ended_at: _,
+            failure: _,
+        } = run;
+        self.number(u32::from(*called));
         match state {
             State::Ready => self.number(0),
             State::Starting => self.number(1),

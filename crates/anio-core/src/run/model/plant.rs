@@ -41,6 +41,18 @@ pub(super) enum Plant {
     HandlesNothing,
     /// The run's end takes a failure for handled that a task was only told of.
     HandlesByTelling,
+    /// What is asked of a run is forgotten when its worker dies.
+    ForgetsRequests,
+    /// What is asked of a run is heard and forgotten at once.
+    ForgetsTheHalt,
+    /// The owner is not told that a task run was given up.
+    LosesAGivingUp,
+    /// Replay leaves out who was given up.
+    ForgetsWhoWasGivenUp,
+    /// Replay leaves out which callbacks have returned.
+    ForgetsCalls,
+    /// Replay reads what was undone as if it counted.
+    ReadsWhatWasCleared,
     // ------ in the state machine, by a hand that reaches into its fields ------
     /// Dependants are released when an attempt returns.
     ReleasesOnReturn,

@@ -1,11 +1,12 @@
 //! What must hold in every interleaving, and the ledger that the rules are read from.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use super::case::{Case, End, Outcome};
 use crate::error::FailureKind;
-use crate::run::{Fact, FactKind, RunEnd, TaskRunKey};
+use crate::run::{Conclusion, Fact, FactKind, RunEnd, TaskRunKey};
 
 /// A rule of the engine's contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,11 @@ pub(super) enum Rule {
     CautiousStart,
     PolicyHolds,
     AskedOnce,
+    HaltedStartsNothing,
+    EndsAsAsked,
+    LetGoQuietly,
+    GivenUpForGood,
+    CalledBack,
     LogReadsBack,
     NoPanic,
 }
@@ -57,6 +63,13 @@ impl Rule {
             Self::CautiousStart => "what a resumed run finds ready has its start in the log before it starts",
             Self::PolicyHolds => "a task run fails as often as its policy says, crashes or not",
             Self::AskedOnce => "effects are asked for once, and events that come late do nothing",
+            Self::HaltedStartsNothing => "nothing starts while a run is paused, or once it is called off",
+            Self::EndsAsAsked => "a run that is cancelled, or late, ends so; no other does",
+            Self::LetGoQuietly => "a paused run is let go when nothing of it runs and all is in the log",
+            Self::GivenUpForGood => "a task run that was given up begins no attempt after that",
+            Self::CalledBack => {
+                "a callback is called when its end is in the log: once, again only after a crash, and before the run ends"
+            }
             Self::LogReadsBack => "every log can be replayed",
             Self::NoPanic => "the state machine does not panic",
         }
@@ -98,6 +111,10 @@ pub(super) struct Entry {
     pub(super) end: Option<Ended>,
     /// Executions of a body that kills its worker.
     pub(super) n_kills: u32,
+    /// Attempts from before it was done again.
+    pub(super) before: u32,
+    /// The callback of its end has returned.
+    pub(super) called: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,6 +122,8 @@ pub(super) enum Ended {
     Succeeded,
     Failed,
     Poison,
+    /// It was given up.
+    GivenUp,
     Expanded(u32),
     /// It decided not to run.
     Declined,
@@ -120,12 +139,39 @@ pub(super) struct Ledger {
     /// The first failed task run of each failed task, in the order of the log.
     failed: Vec<TaskRunKey>,
     end: Option<RunEnd>,
+    pub(super) given_up: BTreeSet<TaskRunKey>,
+    /// Whether what failed is being done again.
+    pub(super) again: bool,
 }
 
 impl Ledger {
     pub(super) fn new(case: &Case) -> Self {
         let expected = Arc::clone(&case.undisturbed);
-        Self { expected, entries: Vec::new(), failed: Vec::new(), end: None }
+        let given_up = BTreeSet::new();
+        Self { expected, entries: Vec::new(), failed: Vec::new(), end: None, given_up, again: false }
+    }
+
+    /// Whether this task run was given up, alone or with its task.
+    pub(super) fn is_given_up(&self, key: TaskRunKey) -> bool {
+        self.given_up.contains(&key) || self.given_up.contains(&TaskRunKey { map_index: None, ..key })
+    }
+
+    /// The run has failed; these task runs are to be done again.
+    pub(super) fn reopen(&mut self, case: &Case, cleared: &[Fact]) {
+        for fact in cleared {
+            let entry = self.entry_mut(fact.key);
+            let attempt = entry.attempt;
+            *entry = Entry { attempt, before: attempt, ..Entry::default() };
+            self.failed.retain(|failed| *failed != fact.key);
+            self.given_up.retain(|key| key.task != fact.key.task);
+        }
+        self.end = None;
+        self.again = true;
+        self.expected = Arc::new(case.again());
+    }
+
+    pub(super) fn how_it_ended(&self) -> Option<&Conclusion> {
+        self.end.as_ref().map(|end| &end.how)
     }
 
     pub(super) fn entries(&self) -> &[(TaskRunKey, Entry)] {
@@ -181,7 +227,7 @@ impl Ledger {
     fn has_settled(&self, case: &Case, task: u32) -> bool {
         let end = self.entry(TaskRunKey { task, map_index: None }).and_then(|entry| entry.end);
         match end {
-            Some(Ended::Succeeded | Ended::Failed | Ended::Poison | Ended::Declined) => true,
+            Some(Ended::Succeeded | Ended::Failed | Ended::Poison | Ended::GivenUp | Ended::Declined) => true,
             Some(Ended::Expanded(_)) | None => {
                 let is_mapped = case.plan.task(task).mapped_over().is_some();
                 let is_skipped = || {
@@ -216,8 +262,13 @@ impl Ledger {
 
     /// An owner asks to have a fact made durable.
     pub(super) fn may_tell(&self, case: &Case, fact: &Fact) -> Checked {
-        if !matches!(fact.kind, FactKind::Skipped { .. }) {
-            return self.may_begin(case, fact.key.task);
+        match &fact.kind {
+            FactKind::Called => return Ok(()),
+            FactKind::Failed { failure, .. } if failure.kind == FailureKind::Cancelled => {
+                return self.may_decide(case, fact.key.task);
+            }
+            FactKind::Skipped { .. } if fact.attempt == 0 => {}
+            _ => return self.may_begin(case, fact.key.task),
         }
         self.may_decide(case, fact.key.task)?;
         let expected = self.expected.ends.get(&fact.key);
@@ -247,12 +298,20 @@ impl Ledger {
         let (key, attempt) = (fact.key, fact.attempt);
         let told = || format!("{:?} of attempt {attempt} of {}", fact.kind, name(case, key));
         check(self.end.is_none(), Rule::EndIsLast, told)?;
-        let has_elements = self.entries.iter().any(|(other, _)| other.task == key.task && *other != key);
+        let is_element = |(other, entry): &(TaskRunKey, Entry)| {
+            other.task == key.task && *other != key && (entry.attempt > entry.before || entry.end.is_some())
+        };
+        let has_elements = self.entries.iter().any(is_element);
         let expected = Arc::clone(&self.expected);
+        let is_given_up = self.is_given_up(key);
         let entry = self.entry_mut(key);
+        if fact.kind == FactKind::Called {
+            let is_due = entry.end.is_some() && !std::mem::replace(&mut entry.called, true);
+            return check(is_due && entry.attempt == attempt, Rule::CalledBack, told);
+        }
         check(entry.end != Some(Ended::Declined), Rule::DecidesOnce, told)?;
-        if matches!(fact.kind, FactKind::Skipped { .. }) {
-            let is_blank = entry.end.is_none() && entry.attempt == 0 && !has_elements;
+        if matches!(fact.kind, FactKind::Skipped { .. }) && attempt == 0 {
+            let is_blank = entry.end.is_none() && entry.attempt == entry.before && !has_elements;
             entry.end = Some(Ended::Declined);
             check(is_blank, Rule::DecidesOnce, told)?;
             return check(attempt == 0, Rule::AttemptsCountUp, told);
@@ -266,6 +325,8 @@ impl Ledger {
         let begins = fact.kind == FactKind::Started;
         let poison =
             matches!(&fact.kind, FactKind::Failed { failure, .. } if failure.kind == FailureKind::Poison);
+        let given_up =
+            matches!(&fact.kind, FactKind::Failed { failure, .. } if failure.kind == FailureKind::Cancelled);
         let goes_on = entry.in_flight && !begins && entry.orphaned == poison;
         check(attempt != entry.attempt || goes_on, Rule::FactOnce, told)?;
         let next = if goes_on { entry.attempt } else { entry.attempt + 1 };
@@ -283,25 +344,43 @@ impl Ledger {
                 entry.n_failures += 1;
                 let n_failures = entry.n_failures;
                 if retry_at.is_none() {
-                    entry.end = Some(if poison { Ended::Poison } else { Ended::Failed });
+                    entry.end = Some(match failure.kind {
+                        FailureKind::Poison => Ended::Poison,
+                        FailureKind::Cancelled => Ended::GivenUp,
+                        // It failed by itself, and might have been tried again.
+                        kind if is_given_up
+                            && kind != FailureKind::Data
+                            && n_failures < case.attempts(key) =>
+                        {
+                            Ended::GivenUp
+                        }
+                        _ => Ended::Failed,
+                    });
                     if self.failed.iter().all(|failed| failed.task != key.task) {
                         self.failed.push(key);
                     }
-                    if poison {
-                        self.expected = Arc::new(case.outcome(&self.poison()));
+                    if poison || is_given_up {
+                        self.expected = Arc::new(case.outcome(&self.poison(), self.again));
                     }
                 }
                 check(!poison || deaths >= case.limits.poison_deaths, Rule::PoisonEnds, told)?;
-                let last = poison || failure.kind == FailureKind::Data || n_failures == case.attempts(key);
+                check(!given_up || is_given_up, Rule::GivenUpForGood, told)?;
+                let is_data = failure.kind == FailureKind::Data;
+                // The fact may be older than the giving up.
+                let is_last = poison || is_data || n_failures == case.attempts(key);
+                let last = is_last || (is_given_up && retry_at.is_none());
                 check(retry_at.is_none() == last, Rule::PolicyHolds, told)
             }
             FactKind::Interrupted { .. } => {
                 entry.n_kills = 0;
                 Ok(())
             }
+            FactKind::Skipped { .. } => {
+                entry.end = Some(Ended::Declined);
+                check(expected.ends.get(&key) == Some(&End::Refused), Rule::SameOutcome, told)
+            }
             FactKind::Started
             | FactKind::Expanded { .. }
-            | FactKind::Skipped { .. }
             | FactKind::Cancelled
             | FactKind::Cleared
             | FactKind::Called => Ok(()),
@@ -312,14 +391,31 @@ impl Ledger {
     pub(super) fn take_end(&mut self, case: &Case, end: &RunEnd) -> Checked {
         check(self.end.is_none(), Rule::EndIsLast, || format!("{end:?}"))?;
         self.end = Some(end.clone());
+        let is_uncalled = |(_, entry): &&(TaskRunKey, Entry)| {
+            let calls =
+                matches!(entry.end, Some(Ended::Succeeded | Ended::Failed | Ended::Poison | Ended::GivenUp));
+            case.limits.calls && calls && !entry.called
+        };
+        let uncalled = self.entries.iter().find(is_uncalled);
+        check(uncalled.is_none(), Rule::CalledBack, || format!("{uncalled:?} is not called back"))?;
+        let is_late =
+            matches!(&end.how, Conclusion::Failed(failure) if failure.failure.kind == FailureKind::Timeout);
+        if is_late || end.how == Conclusion::Cancelled {
+            return Ok(()); // Whether that was asked for was checked when it was decided.
+        }
         for (&key, expected) in &self.expected.ends {
             let ended = self.entry(key).and_then(|entry| entry.end);
             let how = || format!("{} is {ended:?} where {expected:?} was expected", name(case, key));
             let (settled, agrees) = match expected {
                 End::Succeeded(_) => (ended.is_some(), ended == Some(Ended::Succeeded)),
-                End::Failed => (ended.is_some(), matches!(ended, Some(Ended::Failed | Ended::Poison))),
-                End::Skipped => (true, self.entry(key).is_none()),
-                End::Declined => (ended.is_some(), ended == Some(Ended::Declined)),
+                End::Failed => {
+                    (ended.is_some(), matches!(ended, Some(Ended::Failed | Ended::Poison | Ended::GivenUp)))
+                }
+                End::Skipped => (
+                    true,
+                    self.entry(key).is_none_or(|entry| ended.is_none() && entry.attempt == entry.before),
+                ),
+                End::Declined | End::Refused => (ended.is_some(), ended == Some(Ended::Declined)),
             };
             check(settled, Rule::EndIsLast, how)?;
             check(agrees, Rule::SameOutcome, how)?;
@@ -328,12 +424,13 @@ impl Ledger {
             |key: &TaskRunKey| case.handlers(key.task).any(|handler| self.task_succeeded(case, handler));
         let first = self.failed.iter().find(|key| !is_handled(key));
         let first = first.map(|key| (case.plan.task(key.task).name.as_str(), key.map_index));
-        let named = end.failure.as_ref().map(|failure| (failure.task.as_str(), failure.map_index));
+        let named = end.how.failure().map(|failure| (failure.task.as_str(), failure.map_index));
         check(named == first, Rule::HandledOnly, || format!("{named:?} is named instead of {first:?}"))
     }
 
     fn poison(&self) -> Vec<TaskRunKey> {
-        let poison = self.entries.iter().filter(|(_, entry)| entry.end == Some(Ended::Poison));
+        let is_poison = |entry: &Entry| matches!(entry.end, Some(Ended::Poison | Ended::GivenUp));
+        let poison = self.entries.iter().filter(|(_, entry)| is_poison(entry));
         poison.map(|(key, _)| *key).collect()
     }
 
@@ -347,6 +444,7 @@ impl Ledger {
         let blank = Entry::default();
         let entry = self.entry(key).unwrap_or(&blank);
         check(entry.end.is_none(), Rule::NoSecondSuccess, told)?;
+        check(!self.is_given_up(key), Rule::GivenUpForGood, told)?;
         check(entry.deaths < case.limits.poison_deaths, Rule::PoisonEnds, told)?;
         let recorded = entry.in_flight && !entry.orphaned && entry.attempt == attempt;
         check(recorded || !cautious, Rule::CautiousStart, told)?;

@@ -15,6 +15,7 @@ pub(super) enum Record {
     Fact(Rc<Fact>),
     Note(Rc<Fact>),
     End(Rc<RunEnd>),
+    Hold,
 }
 
 #[derive(Debug)]
@@ -36,6 +37,11 @@ pub(super) struct Worker {
     /// The tasks that were ready when the run was resumed.
     pub(super) resumed: Vec<u32>,
     pub(super) is_shutting_down: bool,
+    /// Bodies that are told to stop; all of them.
+    pub(super) called_off: Vec<TaskRunKey>,
+    pub(super) all_called_off: bool,
+    /// Callbacks that have not returned, `None` for the run's own.
+    pub(super) calls: Vec<Option<TaskRunKey>>,
     /// A zombie that has not come to its next commit.
     pub(super) is_awake: bool,
     /// Whether what it notes next will be written.
@@ -57,6 +63,9 @@ impl Worker {
             executed: Vec::new(),
             resumed: Vec::new(),
             is_shutting_down: false,
+            called_off: Vec::new(),
+            all_called_off: false,
+            calls: Vec::new(),
             is_awake: true,
             notes: true,
         }
@@ -71,6 +80,8 @@ impl Worker {
             gathered: self.gathered.clone(),
             executed: self.executed.clone(),
             resumed: self.resumed.clone(),
+            called_off: self.called_off.clone(),
+            calls: self.calls.clone(),
             ..*self
         }
     }
@@ -82,6 +93,7 @@ impl Worker {
 
     /// A body has ended: its slot is free.
     pub(super) fn leave(&mut self, key: TaskRunKey) -> u32 {
+        self.called_off.retain(|called_off| *called_off != key);
         let slot = self.slots.iter().position(|(slot, _)| *slot == key).expect("a body has a slot");
         self.slots.remove(slot).1.expect("a body that ends was executed")
     }
@@ -102,6 +114,10 @@ impl RunState {
             scopes: Scopes::default(),
             failures: self.failures.clone(),
             awaited: self.awaited.clone(),
+            halt: self.halt.clone(),
+            given_up: self.given_up.clone(),
+            attempts_before: self.attempts_before.clone(),
+            conclusion: self.conclusion.clone(),
             ..*self
         }
     }

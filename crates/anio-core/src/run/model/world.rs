@@ -5,14 +5,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::case::{Case, Hand, INPUT};
+use super::case::{Ask, Case, Hand, INPUT};
 use super::plant::Plant;
 use super::rule::{Broken, Checked, Ledger, Rule, check, name};
 use super::worker::{Record, Worker};
+use crate::error::FailureKind;
 use crate::name::RunId;
 use crate::output::Output;
 use crate::run::task_run::Stage;
-use crate::run::{Awaited, Effect, Event, Fact, FactKind, RunState, TaskRunKey};
+use crate::run::{
+    Awaited, Clearing, Conclusion, Effect, Event, Fact, FactKind, RunState, TaskRunKey, since_cleared,
+};
 use crate::time::Timestamp;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,14 @@ pub(super) enum Action {
     Sleep,
     /// The zombie commits all that has gathered, and should be refused.
     Refuse,
+    /// Somebody asks something of the run.
+    Ask(Ask),
+    /// Somebody asks a paused run to go on.
+    Resume,
+    /// A run that was let go is taken up.
+    Claim,
+    /// A callback returns; `None`: the run's own.
+    CallReturns { who: Who, call: Option<TaskRunKey> },
 }
 
 #[derive(Debug)]
@@ -77,6 +88,14 @@ pub(super) struct World<'a> {
     pub(super) now: Timestamp,
     /// How often the run may still change hands.
     pub(super) n_hands: u8,
+    /// How often it went to another worker because one died, lost its lease or shut down.
+    pub(super) n_handed: u32,
+    /// How often somebody may still ask something of it.
+    pub(super) n_asks: u8,
+    /// What is asked of it and is not over.
+    pub(super) requested: Option<Ask>,
+    /// Nobody has it: it is paused, or waits to be taken up.
+    pub(super) is_held: bool,
 }
 
 impl<'a> World<'a> {
@@ -93,8 +112,21 @@ impl<'a> World<'a> {
         };
         let owner = Worker::new(fresh(case), 0);
         let now = Timestamp::default();
-        let mut world =
-            Self { case, plant, is_blind, store, owner, zombie: None, now, n_hands: case.limits.n_hands };
+        let (n_hands, n_asks) = (case.limits.n_hands, case.limits.n_asks);
+        let mut world = Self {
+            case,
+            plant,
+            is_blind,
+            store,
+            owner,
+            zombie: None,
+            now,
+            n_hands,
+            n_handed: 0,
+            n_asks,
+            requested: None,
+            is_held: false,
+        };
         world.tell(Who::Owner, Event::Begin { epoch: 0 })?;
         Ok(world)
     }
@@ -125,13 +157,31 @@ impl<'a> World<'a> {
             return actions.len();
         }
         let owner = &self.owner;
+        if self.is_held {
+            actions.push(match self.requested {
+                _ if owner.answer.is_some() => Action::Answer { who: Who::Owner },
+                Some(Ask::Pause) => Action::Resume,
+                _ => Action::Claim,
+            });
+            let n = actions.len();
+            actions.extend(self.zombie.as_ref().map(|_| Action::Refuse));
+            return n;
+        }
         self.actions_of(Who::Owner, owner, actions);
+        if self.requested == Some(Ask::Pause) {
+            actions.push(Action::Resume);
+        }
         if self.next_moment().is_some() {
             actions.push(Action::Tick);
         }
         if self.store.has_end {
             let n = actions.len();
             actions.extend(self.zombie.as_ref().map(|_| Action::Refuse));
+            let has_failed = matches!(self.store.ledger.how_it_ended(), Some(Conclusion::Failed(_)));
+            let may_ask = self.n_asks > 0 && self.case.limits.asks.contains(&Ask::Again);
+            if has_failed && may_ask && owner.answer.is_none() {
+                actions.push(Action::Ask(Ask::Again));
+            }
             return n;
         }
         if owner.is_idle() && owner.is_shutting_down {
@@ -148,6 +198,17 @@ impl<'a> World<'a> {
                 Hand::Shutdown => (!owner.is_shutting_down).then_some(Action::Shutdown),
             }));
         }
+        if self.n_asks > 0 {
+            let may_be_asked = |ask: &&Ask| match ask {
+                Ask::Pause => self.requested.is_none(),
+                Ask::Cancel | Ask::Deadline => matches!(self.requested, None | Some(Ask::Pause)),
+                Ask::GiveUp(task, map_index) => {
+                    !self.store.ledger.is_given_up(TaskRunKey { task: *task, map_index: *map_index })
+                }
+                Ask::Again => false,
+            };
+            actions.extend(self.case.limits.asks.iter().filter(may_be_asked).map(|ask| Action::Ask(*ask)));
+        }
         n
     }
 
@@ -163,7 +224,8 @@ impl<'a> World<'a> {
             if attempt.is_some() && !self.case.kills(key) {
                 actions.push(Action::Return { who, key });
             }
-            if attempt.is_some() && worker.is_shutting_down {
+            let is_called_off = worker.all_called_off || worker.called_off.contains(&key);
+            if attempt.is_some() && (worker.is_shutting_down || is_called_off) {
                 actions.push(Action::Interrupt { who, key });
             }
         }
@@ -175,6 +237,10 @@ impl<'a> World<'a> {
         }
         if worker.answer.is_some() {
             actions.push(Action::Answer { who });
+        }
+        // Which callback returns first does not matter.
+        if let Some(&call) = worker.calls.first().filter(|_| !worker.is_shutting_down) {
+            actions.push(Action::CallReturns { who, call });
         }
         for &(key, due) in &worker.timers {
             if due <= self.now && !worker.is_shutting_down {
@@ -207,6 +273,7 @@ impl<'a> World<'a> {
                 let worker = self.worker(who);
                 let started = worker.slots.last().is_some_and(|(_, attempt)| attempt.is_some());
                 let heard = worker.slots.len() == n_slots && (started || worker.n_produced > n_produced);
+                let heard = heard || self.store.ledger.is_given_up(key);
                 check(heard, Rule::AskedOnce, || {
                     format!("{} was ready and does not start", name(self.case, key))
                 })
@@ -252,25 +319,92 @@ impl<'a> World<'a> {
                 self.owner.is_shutting_down = true;
                 Ok(())
             }
-            Action::Release => {
-                self.store.ledger.hand_over(false);
-                self.take_up().map(drop)
-            }
+            Action::Release => self.hand_over(false).map(drop),
             Action::Crash => {
                 self.n_hands = self.n_hands.saturating_sub(1);
                 if self.plant == Some(Plant::LosesTheLastFact) {
                     Rc::make_mut(&mut self.store.log).pop();
                 }
-                self.store.ledger.hand_over(true);
-                self.take_up().map(drop)
+                self.hand_over(true).map(drop)
             }
             Action::TakeOver => {
                 self.n_hands -= 1;
-                self.store.ledger.hand_over(true);
-                self.zombie = Some(self.take_up()?);
+                self.zombie = Some(self.hand_over(true)?);
                 Ok(())
             }
+            Action::Ask(ask) => {
+                self.n_asks -= 1;
+                self.ask(ask)
+            }
+            Action::Resume => {
+                self.requested = None;
+                if self.is_held { Ok(()) } else { self.tell(Who::Owner, Event::Resume) }
+            }
+            Action::Claim => self.take_up().map(drop),
+            Action::CallReturns { who, call } => {
+                self.worker(who).calls.retain(|other| *other != call);
+                self.tell(who, call.map_or(Event::RunCalled, |key| Event::Called { key }))
+            }
         }
+    }
+
+    /// The owner dies, loses its lease or lets go; a paused run then waits for somebody to ask that it go on.
+    fn hand_over(&mut self, died: bool) -> Result<Worker, Broken> {
+        self.store.ledger.hand_over(died);
+        self.n_handed += 1;
+        if self.requested == Some(Ask::Pause) {
+            self.is_held = true;
+            self.store.epoch += 1;
+            return Ok(std::mem::replace(&mut self.owner, Worker::new(fresh(self.case), self.store.epoch)));
+        }
+        self.take_up()
+    }
+
+    fn ask(&mut self, ask: Ask) -> Checked {
+        if !matches!(ask, Ask::GiveUp(..) | Ask::Again) {
+            self.requested = Some(ask);
+        }
+        match ask {
+            Ask::GiveUp(task, map_index) => {
+                let key = TaskRunKey { task, map_index };
+                self.store.ledger.given_up.insert(key);
+                let fact = Fact { key, attempt: 0, at: self.now, kind: FactKind::Cancelled };
+                self.store.append(&[fact]);
+                if self.plant == Some(Plant::LosesAGivingUp) {
+                    return Ok(());
+                }
+                self.tell(Who::Owner, Event::CancelTask { key })
+            }
+            Ask::Again => {
+                let mut ended = self.store.replayed.fork();
+                self.store.ledger.how_it_ended().into_iter().for_each(|how| ended.conclude(how.clone()));
+                let cleared = ended.clearing(&Clearing::Failed, self.now);
+                let cleared =
+                    cleared.map_err(|error| Broken { rule: Rule::RunEnds, how: error.to_string() })?;
+                self.store.ledger.reopen(self.case, &cleared);
+                self.store.append(&cleared);
+                self.store.has_end = false;
+                self.store.reread(self.case)?;
+                self.requested = None;
+                self.hand_over(false).map(drop)
+            }
+            Ask::Pause | Ask::Cancel | Ask::Deadline => self.tell_requested(),
+        }
+    }
+
+    /// Tells the owner what is asked of its run.
+    fn tell_requested(&mut self) -> Checked {
+        let event = match self.requested {
+            Some(Ask::Pause) => Event::Pause,
+            Some(Ask::Cancel) => Event::Cancel,
+            Some(Ask::Deadline) => Event::Deadline { deadline: self.now },
+            Some(Ask::GiveUp(..) | Ask::Again) | None => return Ok(()),
+        };
+        self.tell(Who::Owner, event)?;
+        if self.plant == Some(Plant::ForgetsTheHalt) {
+            self.owner.state.halt = None;
+        }
+        Ok(())
     }
 
     fn worker(&mut self, who: Who) -> &mut Worker {
@@ -335,13 +469,14 @@ impl<'a> World<'a> {
             return Ok(());
         }
         let mut batch: Vec<_> = worker.gathered.drain(..n).collect();
-        let has_end = matches!(batch.last(), Some((_, Record::End(_))));
+        let has_end = matches!(batch.last(), Some((_, Record::End(_) | Record::Hold)));
         if plant == Some(Plant::ReordersABatch) && !has_end {
             batch.reverse();
         }
         let n_before = worker.n_written;
         for (place, record) in batch {
             self.store.take(case, worker.epoch, place, &record, plant)?;
+            self.is_held |= matches!(record, Record::Hold);
             let counts = !matches!(record, Record::Note(_)) || plant == Some(Plant::CountsNotes);
             worker.n_written += u64::from(counts);
         }
@@ -356,8 +491,16 @@ impl<'a> World<'a> {
         self.store.epoch += 1;
         let mut state = fresh(self.case);
         let forgotten = usize::from(self.plant == Some(Plant::ForgetsTheFirstFact));
-        for fact in self.store.log.iter().skip(forgotten) {
+        let log: Vec<Fact> = self.store.log.iter().map(|fact| Fact::clone(fact)).collect();
+        let counts = if self.plant == Some(Plant::ReadsWhatWasCleared) {
+            log.iter().collect()
+        } else {
+            since_cleared(&log)
+        };
+        for fact in counts.into_iter().skip(forgotten) {
             let is_forgotten = match fact.kind {
+                FactKind::Cancelled => self.plant == Some(Plant::ForgetsWhoWasGivenUp),
+                FactKind::Called => self.plant == Some(Plant::ForgetsCalls),
                 FactKind::Started => self.plant == Some(Plant::CountsAnew),
                 FactKind::Skipped { .. } => self.plant == Some(Plant::ForgetsDecisions),
                 _ => false,
@@ -371,9 +514,15 @@ impl<'a> World<'a> {
         let mut owner = Worker::new(state, self.store.epoch);
         let tasks = 0..self.case.plan.n_tasks() as u32;
         let ledger = &self.store.ledger;
-        owner.resumed = tasks.filter(|task| ledger.may_begin(self.case, *task).is_ok()).collect();
+        let is_resumed = self.n_handed > 0;
+        let ready = |task: &u32| is_resumed && ledger.may_begin(self.case, *task).is_ok();
+        owner.resumed = tasks.filter(ready).collect();
         let before = std::mem::replace(&mut self.owner, owner);
-        self.tell(Who::Owner, Event::Begin { epoch: self.store.epoch })?;
+        self.is_held = false;
+        if self.plant != Some(Plant::ForgetsRequests) {
+            self.tell_requested()?;
+        }
+        self.tell(Who::Owner, Event::Begin { epoch: self.n_handed })?;
         if self.plant == Some(Plant::NeverCautious) {
             self.owner.state.misremember(self.plant);
         }
@@ -434,13 +583,30 @@ impl<'a> World<'a> {
                 Ok(())
             }
             Effect::End(mut end) => {
+                let requested = self.requested.filter(|_| who == Who::Owner);
+                let how = format!("{end:?}");
+                let as_asked = match (&end.how, requested) {
+                    (Conclusion::Cancelled, asked) => asked == Some(Ask::Cancel),
+                    (Conclusion::Failed(failure), Some(Ask::Deadline)) => {
+                        failure.failure.kind == FailureKind::Timeout
+                    }
+                    (_, asked) => !matches!(asked, Some(Ask::Cancel | Ask::Deadline)),
+                };
+                // A zombie does not know what is asked; its end is refused. A run whose own callback was
+                // called ends as that was told.
+                let is_excused = who == Who::Zombie || self.case.limits.calls;
+                check(as_asked || is_excused, Rule::EndsAsAsked, || how)?;
+                let worker = self.worker(who);
                 let first = worker.state.failures.first();
                 match plant {
-                    Some(Plant::HandlesNothing) => end.failure = first.map(|(_, failure)| failure.clone()),
+                    Some(Plant::HandlesNothing) => {
+                        let failure = first.map(|(_, failure)| failure.clone());
+                        end.how = failure.map_or(Conclusion::Succeeded, Conclusion::Failed);
+                    }
                     Some(Plant::HandlesByTelling) => {
-                        end.failure = end
-                            .failure
-                            .filter(|_| first.is_some_and(|(task, _)| case.handlers(*task).next().is_none()));
+                        if first.is_none_or(|(task, _)| case.handlers(*task).next().is_some()) {
+                            end.how = Conclusion::Succeeded;
+                        }
                     }
                     _ => {}
                 }
@@ -450,6 +616,49 @@ impl<'a> World<'a> {
                 }
                 Ok(())
             }
+            Effect::Withdraw => {
+                if plant != Some(Plant::ForgetsTheHalt) {
+                    worker.ready.clear();
+                }
+                Ok(())
+            }
+            Effect::Vacate(key) => {
+                let slot = worker.slots.iter().position(|(slot, attempt)| *slot == key && attempt.is_none());
+                check(slot.is_some(), Rule::AskedOnce, || format!("{} has no slot", name(case, key)))?;
+                slot.map(|slot| worker.slots.remove(slot));
+                Ok(())
+            }
+            Effect::CallOff(None) => {
+                worker.all_called_off = true;
+                Ok(())
+            }
+            Effect::CallOff(Some(key)) => {
+                worker.called_off.push(key);
+                Ok(())
+            }
+            Effect::Call(key) => {
+                worker.calls.push(Some(key));
+                let entry = self.store.ledger.entry(key);
+                let is_due = entry.is_some_and(|entry| entry.end.is_some() && !entry.called);
+                check(is_due || who == Who::Zombie, Rule::CalledBack, || {
+                    format!("{} is called", name(case, key))
+                })
+            }
+            Effect::CallRun => {
+                worker.calls.push(None);
+                let all_durable = worker.gathered.is_empty() && worker.answer.is_none();
+                check(all_durable, Rule::CalledBack, || "the run is called".to_owned())
+            }
+            Effect::Hold => {
+                let is_quiet =
+                    worker.slots.is_empty() && worker.gathered.is_empty() && worker.calls.is_empty();
+                worker.gather(Record::Hold);
+                let is_asked = self.requested == Some(Ask::Pause) || who == Who::Zombie;
+                check(is_quiet && is_asked, Rule::LetGoQuietly, || format!("quiet: {is_quiet}"))
+            }
+            Effect::Held => check(self.is_held, Rule::AcknowledgedIsDurable, || {
+                "the run was told to be let go".to_owned()
+            }),
             Effect::Ended => check(self.store.ledger.has_ended(), Rule::AcknowledgedIsDurable, || {
                 "the run was told to have ended".to_owned()
             }),
@@ -472,6 +681,8 @@ impl<'a> World<'a> {
             worker.executed.sort_unstable();
         }
         let cautious = is_first && worker.resumed.contains(&key.task);
+        let is_halted = self.requested.is_some() && who == Who::Owner;
+        check(!is_halted, Rule::HaltedStartsNothing, told)?;
         let ledger = &mut self.store.ledger;
         if who == Who::Zombie {
             // What it does that the owner has done too cannot be helped; what it rests on must be there.
@@ -483,6 +694,29 @@ impl<'a> World<'a> {
 }
 
 impl Store {
+    /// Facts that somebody else than the owner tells.
+    fn append(&mut self, facts: &[Fact]) {
+        for fact in facts {
+            Rc::make_mut(&mut self.log).push(Rc::new(fact.clone()));
+            if fact.kind == FactKind::Cancelled {
+                if Rc::get_mut(&mut self.replayed).is_none() {
+                    self.replayed = Rc::new(self.replayed.fork());
+                }
+                let replayed = Rc::get_mut(&mut self.replayed).expect("it was copied where others had it");
+                replay(replayed, fact).expect("a task run can be given up at any time");
+            }
+        }
+    }
+
+    /// Reads the whole log back, after some of it was undone.
+    fn reread(&mut self, case: &Case) -> Checked {
+        let log: Vec<Fact> = self.log.iter().map(|fact| Fact::clone(fact)).collect();
+        let mut state = fresh(case);
+        since_cleared(&log).into_iter().try_for_each(|fact| replay(&mut state, fact))?;
+        self.replayed = Rc::new(state);
+        Ok(())
+    }
+
     fn fork(&self) -> Self {
         Self {
             log: Rc::clone(&self.log),
@@ -509,6 +743,7 @@ impl Store {
                 self.has_end = true;
                 return self.ledger.take_end(case, end);
             }
+            Record::Hold => return Ok(()),
             Record::Fact(fact) | Record::Note(fact) => fact,
         };
         let expands = matches!(fact.kind, FactKind::Expanded { .. });
