@@ -109,8 +109,13 @@ impl Driver {
                 }
                 Effect::Note(fact) => self.facts.push(fact),
                 Effect::Arm { key, at } => self.timers.push((at, key)),
-                Effect::Withdraw | Effect::Vacate(_) | Effect::CallOff(_) | Effect::Call(_) => {}
-                Effect::CallRun | Effect::Hold | Effect::Held => {}
+                Effect::Withdraw
+                | Effect::Vacate(_)
+                | Effect::CallOff(_)
+                | Effect::Call(_)
+                | Effect::CallRun
+                | Effect::Hold
+                | Effect::Held => {}
                 Effect::End(_) => {
                     n_committed += 1;
                     self.apply(Event::Committed { n: n_committed });

@@ -29,10 +29,8 @@ impl World<'_> {
                     !all_durable || !run.has_ended()
                 }
                 (Stage::Waiting, _) => !all_durable,
-                // Its body decided that it does not run.
-                (Stage::Single(run), Stage::Skipped(_)) => !all_durable && !run.has_ended(),
-                // The log is ahead while an answer is on its way.
-                (Stage::Single(run), Stage::Waiting) => !all_durable && !run.has_ended(),
+                // Its body decided that it does not run; or the log is ahead while an answer is on its way.
+                (Stage::Single(run), Stage::Skipped(_) | Stage::Waiting) => !all_durable && !run.has_ended(),
                 (a, b) => {
                     a.runs(task).count() == b.runs(task).count()
                         && a.runs(task).zip(b.runs(task)).all(|((_, a), (_, b))| agree(a, b, all_durable))

@@ -253,7 +253,9 @@ impl Key<'_> {
     fn ledger(&mut self) {
         let uncalled = self.ledger.entries().iter().filter(|(_, entry)| entry.end.is_some() && !entry.called);
         let uncalled: Vec<_> = uncalled.filter(|_| self.case.limits.calls).map(|(key, _)| *key).collect();
-        uncalled.into_iter().for_each(|key| self.task_run(key));
+        for key in uncalled {
+            self.task_run(key);
+        }
         self.number(u32::from(self.ledger.again));
         self.ledger.given_up.iter().for_each(|key| self.task_run(*key));
         self.number(255);
@@ -297,7 +299,9 @@ impl Key<'_> {
             conclusion: _,
         } = state;
         self.number(*n_calls);
-        given_up.iter().for_each(|key| self.task_run(*key));
+        for key in given_up {
+            self.task_run(*key);
+        }
         self.number(255);
         self.number(match halt {
             None => 0,

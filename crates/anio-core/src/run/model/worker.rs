@@ -19,6 +19,7 @@ pub(super) enum Record {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own that may be so")]
 pub(super) struct Worker {
     pub(super) state: RunState,
     pub(super) epoch: u32,

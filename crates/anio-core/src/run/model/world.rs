@@ -603,10 +603,10 @@ impl<'a> World<'a> {
                         let failure = first.map(|(_, failure)| failure.clone());
                         end.how = failure.map_or(Conclusion::Succeeded, Conclusion::Failed);
                     }
-                    Some(Plant::HandlesByTelling) => {
-                        if first.is_none_or(|(task, _)| case.handlers(*task).next().is_some()) {
-                            end.how = Conclusion::Succeeded;
-                        }
+                    Some(Plant::HandlesByTelling)
+                        if first.is_none_or(|(task, _)| case.handlers(*task).next().is_some()) =>
+                    {
+                        end.how = Conclusion::Succeeded;
                     }
                     _ => {}
                 }
