@@ -27,6 +27,9 @@ pub(crate) const HELD_MAX: Duration = Duration::from_millis(200);
 /// How long a claim that failed is left alone.
 pub(crate) const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a worker that was told of a change by others does not look again.
+pub(crate) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
 /// How often a worker renews its lease at the least.
 pub(crate) const RENEW_EVERY_MAX: Duration = Duration::from_secs(2);
 

@@ -2,22 +2,24 @@
 //!
 //! ```text
 //!   register ──► every quarter of the lease (at most 2 s): renew ──► dead workers? bury them
-//!                     ▲                                         └──► queued runs and room? claim
-//!                     │ asked to: room has come free
+//!                     ▲                                         ├──► queued runs and room? claim
+//!                     │ asked to: room has come free            └──► requests for this worker's runs? tell them
+//!                     │ told to: another process changed the queue, or asked something of a run
 //! ```
 //!
-//! An idle worker sends the renewal and nothing else. A lease that is lost ends this keeper: the scheduler
+//! An idle worker sends the renewal and nothing else (a SQLite file is looked at for changes a few times a
+//! second, on a connection of its own). A lease that is lost ends this keeper: the scheduler
 //! drops what it holds and starts another under a new identity.
 
 use std::sync::Arc;
 
 use anio_store::Store;
 use anio_store::error::StoreError;
-use anio_store::record::{Claim, ClaimedRun, NewWorker, WorkerId};
+use anio_store::record::{Change, Claim, ClaimedRun, NewWorker, WorkerId};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::config::{CLAIM_AGAIN_AFTER, Config};
+use crate::config::{CLAIM_AGAIN_AFTER, Config, LOOK_AGAIN_AFTER};
 use crate::scheduler::Message;
 
 /// What the scheduler asks of its keeper.
@@ -79,7 +81,26 @@ async fn keep(
 ) {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut changes = match store.changes().await {
+        Ok(changes) => Some(changes),
+        Err(error) => {
+            tracing::warn!(%error, "nothing tells of changes by others; they are looked for at each renewal");
+            None
+        }
+    };
+    let mut not_before = Instant::now();
     loop {
+        let changed = async {
+            tokio::time::sleep_until(not_before).await;
+            while let Some(changes) = &mut changes {
+                match changes.changed().await {
+                    Some(Change::Facts) => {}
+                    Some(Change::Runs | Change::Any) => return,
+                    None => break,
+                }
+            }
+            std::future::pending::<()>().await;
+        };
         let asked = tokio::select! {
             room = requests.recv() => match room {
                 Some(room) => Some(room),
@@ -87,6 +108,10 @@ async fn keep(
             },
             _ = ticks.tick() => None,
             () = look.notified() => None,
+            () = changed => {
+                not_before = Instant::now() + LOOK_AGAIN_AFTER;
+                None
+            }
         };
         let result = match asked {
             Some(room) => claim(&store, &worker, room, &inbox).await,

@@ -20,6 +20,7 @@ mod clock;
 pub mod config;
 pub mod error;
 mod executor;
+mod forecast;
 mod keeper;
 mod limit;
 mod live_run;
@@ -33,6 +34,7 @@ mod verdict;
 mod watch;
 mod worker;
 
+pub use crate::forecast::{RunForecast, forecast};
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
 pub use error::Error;

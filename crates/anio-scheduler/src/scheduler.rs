@@ -8,7 +8,9 @@ use anio_core::run::RunState;
 use anio_core::{Output, RunId, TaskName, Timestamp, Workflow, WorkflowName};
 use anio_parallel::Pool;
 use anio_store::Store;
-use anio_store::record::{ClaimedRun, NewRun, News, RunOptions, RunRecord, RunStatus, Submission, WorkerId};
+use anio_store::record::{
+    Batch, ClaimedRun, NewRun, News, RunOptions, RunRecord, RunStatus, Submission, WorkerId,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{Config, INBOX_MESSAGES_MAX};
@@ -130,19 +132,36 @@ impl Scheduler {
     /// Takes a lease, takes up the runs that a crash left behind, and starts the loop on the current tokio
     /// runtime.
     ///
+    /// Of the `linked` workflows, those that need a resource which this worker does not have are known and not
+    /// executed here: their runs are left to others, and a submission is refused.
+    ///
     /// # Errors
     /// Those of the store, of the configuration, [`Error::DuplicateWorkflow`] and [`Error::MissingResource`].
-    pub async fn start(store: Store, config: Config, workflows: Vec<Workflow>) -> Result<Self, Error> {
+    pub async fn start(
+        store: Store,
+        config: Config,
+        workflows: Vec<Workflow>,
+        linked: Vec<Workflow>,
+    ) -> Result<Self, Error> {
         config.check()?;
         let mut known = HashMap::new();
         for workflow in workflows {
             register(&mut known, &config, workflow)?;
         }
+        for workflow in linked {
+            if let Err(error) = config.check_needs(&workflow) {
+                tracing::info!(%error, "its runs are left to other workers");
+            }
+            insert(&mut known, workflow)?;
+        }
         let board = Board::default();
         let pool = Pool::new(config.cpu_threads)
             .map_err(|error| Error::InvalidConfig { option: "cpu_threads", problem: error.to_string() })?;
-        let names: Vec<_> = known.keys().cloned().collect();
-        store.unpark(names).await?;
+        let fit = known.values().filter(|workflow| config.check_needs(workflow).is_ok());
+        store.unpark(fit.map(|workflow| workflow.name().clone()).collect()).await?;
+        // So that no transaction of a user is the first to store a plan, and lets all others wait for its end.
+        let plans = known.values().map(|w| (w.plan().fingerprint(), w.plan().record().clone())).collect();
+        store.commit(Batch { plans, ..Batch::default() }).await?;
         let (inbox, messages) = mpsc::channel(INBOX_MESSAGES_MAX);
         let keeper = Keeper::start(&store, &config, inbox.downgrade()).await?;
         let around = Around { pool, board: board.clone() };
@@ -342,6 +361,10 @@ pub(crate) fn register(
     workflow: Workflow,
 ) -> Result<(), Error> {
     config.check_needs(&workflow)?;
+    insert(known, workflow)
+}
+
+fn insert(known: &mut HashMap<WorkflowName, Workflow>, workflow: Workflow) -> Result<(), Error> {
     if let Some(other) = known.get(workflow.name()) {
         let (first, second) = (other.plan().fingerprint(), workflow.plan().fingerprint());
         if first != second {

@@ -155,6 +155,12 @@ pub trait Backend: Send + 'static {
     /// Those of the database.
     fn runs(&mut self, query: &RunQuery) -> Result<Vec<RunRecord>, StoreError>;
 
+    /// What is stored of a plan.
+    ///
+    /// # Errors
+    /// Those of the database.
+    fn plan(&mut self, plan: Fingerprint) -> Result<Option<PlanRecord>, StoreError>;
+
     /// The facts of a run, in the order in which they were committed.
     ///
     /// # Errors

@@ -289,6 +289,14 @@ impl Store {
         self.reader.call(true, move |backend| backend.runs(&query)).await
     }
 
+    /// What is stored of a plan that a run is or was pinned to.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn plan(&self, plan: Fingerprint) -> Result<Option<PlanRecord>, StoreError> {
+        self.reader.call(true, move |backend| backend.plan(plan)).await
+    }
+
     /// The facts of a run, in the order in which they were committed.
     ///
     /// # Errors

@@ -135,6 +135,9 @@ impl Backend for Flaky {
     fn runs(&mut self, query: &RunQuery) -> Result<Vec<RunRecord>, StoreError> {
         self.memory.runs(query)
     }
+    fn plan(&mut self, plan: Fingerprint) -> Result<Option<PlanRecord>, StoreError> {
+        self.memory.plan(plan)
+    }
     fn facts(&mut self, run: RunId) -> Result<Vec<FactRecord>, StoreError> {
         self.memory.facts(run)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anio_core::task::Rate;
 use anio_core::{Context, Output, RunId, Workflow};
-use anio_scheduler::{Config, Scheduler, TraceContext};
+use anio_scheduler::{Config, RunForecast, Scheduler, TraceContext};
 use anio_store::record::{RunOptions, RunQuery, RunRecord, WorkerId};
 use anio_store::{Durability, Store, StoreOptions};
 use serde::Serialize;
@@ -162,6 +162,15 @@ impl Engine {
             Some(_) => Ok(RunHandle::new(id, self.scheduler.clone())),
             None => Err(Error::UnknownRun { run: id }),
         }
+    }
+
+    /// Tells of each run in the store that has not ended whether it would go on under these workflows, or be
+    /// parked, and why; see [`EngineBuilder::check`], which asks before anything is started.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn check(&self, workflows: &[Workflow]) -> Result<Vec<RunForecast>> {
+        anio_scheduler::forecast(self.scheduler.store(), workflows).await
     }
 
     /// The identity of the lease that this engine holds now, as the table `anio_workers` shows it.
@@ -357,7 +366,7 @@ impl EngineBuilder {
     /// [`Error::InvalidConfig`] for an option that is out of its range or a store that was not named, and
     /// as for [`Engine::open`].
     pub async fn start(self) -> Result<Engine> {
-        let Self { url, mut workflows, mut config, states, store_options, problem } = self;
+        let Self { url, workflows, mut config, states, store_options, problem } = self;
         let missing =
             || Error::InvalidConfig { option: "store", problem: "is not set; call `.store(url)`".to_owned() };
         let url = url.ok_or_else(missing)?;
@@ -365,11 +374,54 @@ impl EngineBuilder {
             return Err(Error::InvalidConfig { option: "resource_rate", problem });
         }
         config.check()?;
-        workflows.extend(crate::__private::registered());
         config.states = Arc::new(states);
         let store = Store::open(&url, store_options).await?;
         let shutdown_grace = config.shutdown_grace;
-        let scheduler = Scheduler::start(store, config, workflows).await?;
+        let linked = crate::__private::registered().collect();
+        let scheduler = Scheduler::start(store, config, workflows, linked).await?;
         Ok(Engine { scheduler, shutdown_grace })
+    }
+
+    /// Starts nothing, and tells of each run in the store that has not ended whether it would go on under this
+    /// program, or be parked, and why: what to ask before a changed program is started. The store's tables are
+    /// brought up to this program's version; nothing else is changed, and no lease is taken.
+    ///
+    /// ```
+    /// use anio::prelude::*;
+    /// # #[tokio::main]
+    /// # async fn main() -> anio::Result<()> {
+    /// # let file = std::env::temp_dir().join(format!("anio-check-{}.db", std::process::id()));
+    /// # let url = format!("sqlite://{}", file.display());
+    /// let flow = |tasks: &[&str]| {
+    ///     let builder = Workflow::builder("nightly");
+    ///     tasks.iter().fold(builder, |builder, task| {
+    ///         builder.task(*task, TaskOptions::new(), |_| async { Ok::<_, TaskError>(()) })
+    ///     })
+    /// };
+    /// let engine = Engine::open(&url).await?;
+    /// let run = engine.submit(flow(&["load"]).build()?, ()).after(std::time::Duration::from_secs(60)).await?;
+    /// engine.shutdown().await?;
+    ///
+    /// let changed = flow(&["load", "report"]).build()?;
+    /// let forecasts = Engine::builder().store(&url).workflow(changed).check().await?;
+    /// assert_eq!((forecasts[0].run, forecasts[0].changed, &forecasts[0].parks), (run.id(), true, &None));
+    /// let forecasts = Engine::builder().store(&url).check().await?;
+    /// assert_eq!(forecasts[0].parks.as_deref(), Some("its workflow is not known to this program"));
+    /// # let _ = std::fs::remove_file(file);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`EngineBuilder::start`].
+    pub async fn check(self) -> Result<Vec<RunForecast>> {
+        let Self { url, mut workflows, store_options, .. } = self;
+        let missing =
+            || Error::InvalidConfig { option: "store", problem: "is not set; call `.store(url)`".to_owned() };
+        let store = Store::open(&url.ok_or_else(missing)?, store_options).await?;
+        workflows.extend(crate::__private::registered());
+        let forecasts = anio_scheduler::forecast(&store, &workflows).await;
+        store.close().await;
+        forecasts
     }
 }

@@ -251,7 +251,10 @@ impl Worker {
                 drop(reply.send(found));
             }
             Message::Shutdown { grace, reply } => self.shut_down(grace, reply),
-            Message::Workflows { reply } => drop(reply.send(self.workflows.keys().cloned().collect())),
+            Message::Workflows { reply } => {
+                let fit = self.workflows.values().filter(|w| self.config.check_needs(w).is_ok());
+                drop(reply.send(fit.map(|workflow| workflow.name().clone()).collect()));
+            }
             Message::Queued => self.has_queued = true,
             Message::Claimed { worker, runs, has_more } => {
                 self.is_claiming = false;

@@ -436,6 +436,8 @@ pub fn a_plan_is_stored_once_and_comes_with_the_run(fixture: &Fixture) {
     one.commit(&submission(vec![new_run(5, "a")]), 0).unwrap();
     let plans = one.claim(&claim(&w, &["a", "b"], 9)).unwrap().into_iter().map(|run| run.plan);
     let (a, b) = (Some(Arc::new(plan("a").1)), Some(Arc::new(plan("b").1)));
+    assert_eq!(two.plan(plan("a").0).unwrap().map(Arc::new), a);
+    assert_eq!(two.plan(plan("never stored").0).unwrap(), None);
     assert_eq!(plans.collect::<Vec<_>>(), [a.clone(), a.clone(), a.clone(), b, a]);
     // A run whose plan was never stored comes without.
     let without = Batch { runs: vec![new_run(6, "c")], ..Batch::default() };

@@ -137,6 +137,10 @@ impl Backend for Memory {
         Ok(self.look(|state| state.runs(query)))
     }
 
+    fn plan(&mut self, plan: Fingerprint) -> Result<Option<PlanRecord>, StoreError> {
+        Ok(self.look(|state| state.plan(plan)))
+    }
+
     fn facts(&mut self, run: RunId) -> Result<Vec<FactRecord>, StoreError> {
         self.facts_from(run, 0)
     }

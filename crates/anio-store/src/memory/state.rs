@@ -387,6 +387,10 @@ impl State {
         runs.filter(matches).take(limit as usize).cloned().collect()
     }
 
+    pub(super) fn plan(&self, plan: Fingerprint) -> Option<PlanRecord> {
+        self.plans.get(&plan).map(|record| PlanRecord::clone(record))
+    }
+
     pub(super) fn facts_from(&self, run: RunId, n: u64) -> Vec<FactRecord> {
         let facts = self.runs.get(&run).map(|run| run.facts.as_slice()).unwrap_or_default();
         facts.iter().skip(usize::try_from(n).unwrap_or(usize::MAX)).cloned().collect()

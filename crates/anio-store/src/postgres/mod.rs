@@ -306,6 +306,10 @@ impl Backend for Postgres {
         self.statement(|connection| query::runs(connection, query))
     }
 
+    fn plan(&mut self, plan: Fingerprint) -> Result<Option<PlanRecord>, StoreError> {
+        self.statement(|connection| query::plan(connection, plan))
+    }
+
     fn facts(&mut self, run: RunId) -> Result<Vec<FactRecord>, StoreError> {
         let read = self.statement(|connection| query::facts_from(connection, run, 0, Place::START));
         read.map(|(facts, _)| facts)

@@ -1,5 +1,6 @@
 //! Reading: runs and their facts. What is half deleted (see `prune`) is not there.
 
+use anio_core::plan::PlanRecord;
 use anio_core::{Fingerprint, Output, RunId, Timestamp, WorkflowName};
 use diesel::connection::LoadConnection;
 use diesel::dsl::{exists, not};
@@ -9,7 +10,7 @@ use uuid::Uuid;
 
 use super::connection::Connection;
 use super::error::Inner;
-use super::schema::{anio_attempts, anio_runs, anio_tags};
+use super::schema::{anio_attempts, anio_plans, anio_runs, anio_tags};
 use crate::error::StoreError;
 use crate::record::{FactRecord, RunQuery, RunRecord, RunStatus};
 use crate::row::{FactRow, OptionColumns, PRUNING, corrupt_row, from_json};
@@ -25,6 +26,14 @@ pub(super) fn run(connection: &mut Connection, id: RunId) -> Result<Option<RunRe
         .first(connection)
         .optional()?;
     Ok(row.map(RunRow::into_record).transpose()?)
+}
+
+/// What is stored of a plan.
+pub(super) fn plan(connection: &mut Connection, plan: Fingerprint) -> Result<Option<PlanRecord>, Inner> {
+    let row = anio_plans::table.find(plan.to_string()).select(anio_plans::record);
+    let Some(text) = row.first::<String>(connection).optional()? else { return Ok(None) };
+    let corrupt = StoreError::Corrupt { problem: format!("anio_plans {plan}: record cannot be read") };
+    Ok(Some(serde_json::from_str(&text).map_err(|_| corrupt)?))
 }
 
 /// The run of a workflow that has an idempotency key. Relies on `anio_runs_idempotency`.

@@ -12,7 +12,7 @@ use diesel::sqlite::SqliteConnection;
 
 use super::error::Failure;
 use super::query::{self, RunRow};
-use super::schema::{anio_plans, anio_workers};
+use super::schema::anio_workers;
 use super::{json_list, lease};
 use crate::error::StoreError;
 use crate::record::{Claim, ClaimedRun, FactRecord, RunRecord};
@@ -85,12 +85,9 @@ fn plans(
         if plans.contains_key(&run.plan) {
             continue;
         }
-        let row = anio_plans::table.find(run.plan.to_string()).select(anio_plans::record);
-        let Some(text) = row.first::<String>(connection).optional()? else { continue };
-        let record = serde_json::from_str(&text).map_err(|_| StoreError::Corrupt {
-            problem: format!("anio_plans {}: record cannot be read", run.plan),
-        })?;
-        plans.insert(run.plan, Arc::new(record));
+        if let Some(record) = query::plan(connection, run.plan)? {
+            plans.insert(run.plan, Arc::new(record));
+        }
     }
     Ok(plans)
 }

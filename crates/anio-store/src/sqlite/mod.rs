@@ -164,6 +164,10 @@ impl Backend for Sqlite {
         query::runs(&mut self.connection, query).map_err(Failure::into_error)
     }
 
+    fn plan(&mut self, plan: Fingerprint) -> Result<Option<PlanRecord>, StoreError> {
+        query::plan(&mut self.connection, plan).map_err(Failure::into_error)
+    }
+
     fn facts(&mut self, run: RunId) -> Result<Vec<FactRecord>, StoreError> {
         self.facts_from(run, 0)
     }

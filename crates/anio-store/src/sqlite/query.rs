@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use anio_core::plan::PlanRecord;
 use anio_core::{Fingerprint, Output, RunId, Timestamp, WorkflowName};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 use super::error::Failure;
 use super::json_list;
-use super::schema::{anio_runs, anio_workers};
+use super::schema::{anio_plans, anio_runs, anio_workers};
 use crate::error::StoreError;
 use crate::record::{FactRecord, Request, RunQuery, RunRecord, RunStatus, WorkerId};
 use crate::row::{FactRow, OptionColumns, PRUNING, corrupt_row, from_json};
@@ -83,6 +84,17 @@ pub(super) fn facts_from(
     let query = FactsFrom { run: run.to_string(), n: i64::try_from(n).unwrap_or(i64::MAX) };
     let rows = query.load_iter::<AttemptRow, diesel::connection::DefaultLoadingMode>(connection)?;
     rows.map(|row| fact_of(row?)).collect()
+}
+
+/// What is stored of a plan.
+pub(super) fn plan(
+    connection: &mut SqliteConnection,
+    plan: Fingerprint,
+) -> Result<Option<PlanRecord>, Failure> {
+    let row = anio_plans::table.find(plan.to_string()).select(anio_plans::record);
+    let Some(text) = row.first::<String>(connection).optional()? else { return Ok(None) };
+    let corrupt = |_| StoreError::Corrupt { problem: format!("anio_plans {plan}: record cannot be read") };
+    serde_json::from_str(&text).map(Some).map_err(|error| Failure::Store(corrupt(error)))
 }
 
 /// The workers whose lease has not been taken away or given back.
