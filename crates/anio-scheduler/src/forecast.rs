@@ -35,7 +35,8 @@ pub struct RunForecast {
 /// # Errors
 /// Those of the store.
 pub async fn forecast(store: &Store, workflows: &[Workflow]) -> Result<Vec<RunForecast>, Error> {
-    let known: HashMap<&str, &Workflow> = workflows.iter().map(|w| (w.name().as_str(), w)).collect();
+    // Of two with one name the first counts; a program with such two does not start.
+    let known: HashMap<&str, &Workflow> = workflows.iter().rev().map(|w| (w.name().as_str(), w)).collect();
     let statuses = vec![RunStatus::Queued, RunStatus::Running, RunStatus::Paused, RunStatus::Parked];
     let mut query = RunQuery { statuses, limit: PAGE, ..RunQuery::default() };
     let (mut plans, mut forecasts) = (HashMap::new(), Vec::new());

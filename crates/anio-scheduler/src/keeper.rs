@@ -90,7 +90,7 @@ async fn keep(
     };
     let mut not_before = Instant::now();
     loop {
-        let changed = async {
+        let told = async {
             tokio::time::sleep_until(not_before).await;
             while let Some(changes) = &mut changes {
                 match changes.changed().await {
@@ -108,7 +108,7 @@ async fn keep(
             },
             _ = ticks.tick() => None,
             () = look.notified() => None,
-            () = changed => {
+            () = told => {
                 not_before = Instant::now() + LOOK_AGAIN_AFTER;
                 None
             }

@@ -393,7 +393,7 @@ impl EngineBuilder {
     /// # let file = std::env::temp_dir().join(format!("anio-check-{}.db", std::process::id()));
     /// # let url = format!("sqlite://{}", file.display());
     /// let flow = |tasks: &[&str]| {
-    ///     let builder = Workflow::builder("nightly");
+    ///     let builder = Workflow::builder("changed");
     ///     tasks.iter().fold(builder, |builder, task| {
     ///         builder.task(*task, TaskOptions::new(), |_| async { Ok::<_, TaskError>(()) })
     ///     })
