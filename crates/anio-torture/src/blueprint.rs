@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anio_core::Lane;
+use anio_core::condition::Condition;
 use serde_json::Value;
 
 use crate::dice::{Dice, hash, mix};
@@ -32,8 +33,12 @@ pub struct TaskBlueprint {
     pub seed: u64,
     /// What it waits for and reads whole.
     pub after: Vec<usize>,
+    /// What it waits for whatever becomes of it, and is told of.
+    pub settled: Vec<usize>,
     /// What it is mapped over.
     pub mapped_over: Option<usize>,
+    /// When it runs at all.
+    pub when: Option<When>,
     /// Whose context keys it reads: tasks before it.
     pub reads: Vec<usize>,
     /// What it writes into the context.
@@ -54,6 +59,78 @@ pub struct TaskBlueprint {
     pub priority: i32,
     /// How many of its task runs may execute at one time.
     pub concurrency: Option<u32>,
+    /// How many units of [`RESOURCE`] it holds while it executes.
+    pub needs: u32,
+    /// Whether it has callbacks, which write into the diary.
+    pub tells: bool,
+}
+
+/// The resource that some tasks need.
+pub const RESOURCE: &str = "tokens";
+
+/// How many units of [`RESOURCE`] a worker has.
+pub const RESOURCE_UNITS: u32 = 3;
+
+/// The condition of a task, over tasks before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum When {
+    /// This one has failed.
+    Failed(usize),
+    /// This one was not skipped.
+    NotSkipped(usize),
+    /// At least one of these succeeded.
+    AnySucceeded(Vec<usize>),
+    /// The value that this one wrote under its own key is there, and in the lower half of all numbers.
+    IsLow(usize),
+}
+
+/// What has become of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fortune {
+    /// It succeeded, and returned this.
+    Succeeded(Value),
+    /// It failed.
+    Failed,
+    /// It was skipped.
+    Skipped,
+}
+
+impl When {
+    /// As the engine is told.
+    pub fn condition(&self, tasks: &[TaskBlueprint]) -> Condition {
+        let name = |position: &usize| tasks[*position].name.clone();
+        match self {
+            Self::Failed(task) => Condition::failed(name(task)),
+            Self::NotSkipped(task) => Condition::none([Condition::all([
+                Condition::done(name(task)),
+                Condition::skipped(name(task)),
+            ])]),
+            Self::AnySucceeded(tasks) => Condition::any(tasks.iter().map(name).map(Condition::succeeded)),
+            Self::IsLow(task) => Condition::value(own_key(&name(task), None)).less_than(u64::MAX / 2),
+        }
+    }
+
+    /// Whether it holds: worked out here, without the engine.
+    pub fn holds(&self, fortunes: &[Fortune], written: impl Fn(usize) -> Option<Value>) -> bool {
+        let succeeded = |task: &usize| matches!(fortunes[*task], Fortune::Succeeded(_));
+        match self {
+            Self::Failed(task) => fortunes[*task] == Fortune::Failed,
+            Self::NotSkipped(task) => fortunes[*task] != Fortune::Skipped,
+            Self::AnySucceeded(tasks) => tasks.iter().any(succeeded),
+            Self::IsLow(task) => {
+                written(*task).and_then(|value| value.as_u64()).is_some_and(|value| value < u64::MAX / 2)
+            }
+        }
+    }
+
+    /// Whether it names this task.
+    pub fn names(&self, task: usize) -> bool {
+        match self {
+            Self::Failed(named) | Self::NotSkipped(named) => *named == task,
+            Self::AnySucceeded(named) => named.contains(&task),
+            Self::IsLow(_) => false,
+        }
+    }
 }
 
 /// What a task returns.
@@ -110,6 +187,8 @@ pub enum Fate {
     Succeeds(u32),
     /// It fails for good, after exactly so many failures.
     Fails(u32),
+    /// Somebody gave it up before its end, after at most so many failures.
+    GivenUp(u32),
 }
 
 impl TaskBlueprint {
@@ -132,6 +211,18 @@ impl TaskBlueprint {
             Trouble::EveryFourth(how) if self.is_fourth(map_index) => always(how),
             Trouble::None | Trouble::EveryFourth(_) => Fate::Succeeds(0),
         }
+    }
+
+    /// Whether it fails for good until somebody mends it.
+    pub const fn wants_mending(&self) -> bool {
+        matches!(self.trouble, Trouble::Always(_) | Trouble::EveryFourth(_))
+    }
+
+    /// The same task without the failures that are for good.
+    #[must_use]
+    pub fn mended(&self) -> Self {
+        let trouble = if self.wants_mending() { Trouble::None } else { self.trouble };
+        Self { trouble, ..self.clone() }
     }
 
     /// Whether some attempts never return: then the task has a time-out.
@@ -248,7 +339,9 @@ fn task(dice: &mut Dice, position: usize) -> TaskBlueprint {
         name: format!("t{position:02}"),
         seed: dice.roll(),
         after: Vec::new(),
+        settled: Vec::new(),
         mapped_over: None,
+        when: None,
         reads: Vec::new(),
         writes: if dice.percent(30) { WriteKind::Own } else { WriteKind::Nothing },
         yields: Yields::Number,
@@ -258,11 +351,13 @@ fn task(dice: &mut Dice, position: usize) -> TaskBlueprint {
         attempts: 1,
         backoff: dice.duration(Duration::from_millis(12)),
         priority: dice.below(3) as i32 - 1,
-        concurrency: dice.percent(5).then_some(2),
+        concurrency: dice.percent(8).then_some(2),
+        needs: if dice.percent(8) { 1 + dice.below(2) as u32 } else { 0 },
+        tells: dice.percent(20),
     }
 }
 
-/// Gives one task in six an attempt that fails, and one in forty a bad end.
+/// Gives one task in six an attempt that fails, and one in thirty a bad end.
 fn trouble(dice: &mut Dice, task: &mut TaskBlueprint) {
     let how = match dice.below(8) {
         0 => How::Panic,
@@ -275,7 +370,7 @@ fn trouble(dice: &mut Dice, task: &mut TaskBlueprint) {
             task.trouble = Trouble::AtFirst(n, how);
             task.attempts = n + 1;
         }
-        20..23 => {
+        20..24 => {
             let how = if dice.percent(50) { How::Fatal } else { how };
             task.attempts = 1 + dice.below(3) as u32;
             task.trouble =
@@ -297,6 +392,7 @@ fn finish(dice: &mut Dice, mut tasks: Vec<TaskBlueprint>) -> Vec<TaskBlueprint> 
         if !wrote.is_empty() && dice.percent(40) {
             tasks[position].reads = vec![wrote[dice.position(wrote.len())]];
         }
+        branch(dice, &mut tasks, position, &before[position]);
         if tasks[position].mapped_over.is_some() {
             // There are many of them.
             tasks[position].pace /= 8;
@@ -304,6 +400,32 @@ fn finish(dice: &mut Dice, mut tasks: Vec<TaskBlueprint>) -> Vec<TaskBlueprint> 
         trouble(dice, &mut tasks[position]);
     }
     tasks
+}
+
+/// Lets some tasks take whatever becomes of those before them, and some run on a condition only.
+fn branch(dice: &mut Dice, tasks: &mut [TaskBlueprint], position: usize, before: &[usize]) {
+    if before.is_empty() {
+        return;
+    }
+    if !tasks[position].after.is_empty() && dice.percent(15) {
+        let task = &mut tasks[position];
+        let at = dice.position(task.after.len());
+        task.settled.push(task.after.swap_remove(at));
+    }
+    let any = |dice: &mut Dice| before[dice.position(before.len())];
+    if dice.percent(12) {
+        let writers: Vec<usize> = before
+            .iter()
+            .copied()
+            .filter(|&a| tasks[a].writes == WriteKind::Own && tasks[a].mapped_over.is_none())
+            .collect();
+        tasks[position].when = Some(match dice.below(8) {
+            0 => When::Failed(any(dice)),
+            1 | 2 => When::NotSkipped(any(dice)),
+            3 | 4 if !writers.is_empty() => When::IsLow(writers[dice.position(writers.len())]),
+            _ => When::AnySucceeded(vec![any(dice), any(dice)]),
+        });
+    }
 }
 
 fn ancestors(tasks: &[TaskBlueprint]) -> Vec<Vec<usize>> {
@@ -421,6 +543,14 @@ mod tests {
         has(&|task| !task.reads.is_empty());
         has(&|task| task.mapped_over.is_some() && task.yields == Yields::List);
         has(&|task| task.pace > Duration::from_millis(40));
+        has(&|task| !task.settled.is_empty());
+        has(&|task| matches!(task.when, Some(When::Failed(_))));
+        has(&|task| matches!(task.when, Some(When::NotSkipped(_))));
+        has(&|task| matches!(task.when, Some(When::AnySucceeded(_))));
+        has(&|task| matches!(task.when, Some(When::IsLow(_))));
+        has(&|task| task.concurrency.is_some() && task.mapped_over.is_some());
+        has(&|task| task.needs == 2);
+        has(&|task| task.tells);
         assert!(tasks.iter().all(|task| task.pace <= Duration::from_millis(50)));
     }
 }

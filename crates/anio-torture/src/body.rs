@@ -1,15 +1,21 @@
 //! Real workflows made from blueprints: bodies that keep the diary, compute, wait, spin and fail.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anio_core::{Backoff, Jitter, Lane, RetryPolicy, TaskCall, TaskError, TaskOptions, Timestamp, Workflow};
+use anio_core::task::{Callback, Ending, Settled};
+use anio_core::{
+    Backoff, Jitter, Lane, RetryPolicy, RunId, TaskCall, TaskError, TaskOptions, Timestamp, Workflow,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Result;
-use crate::blueprint::{Blueprint, How, Inputs, TaskBlueprint};
+use crate::blueprint::{Blueprint, Fortune, How, Inputs, RESOURCE, TaskBlueprint};
 use crate::diary::{Diary, Line, What};
+use crate::reference::told_of;
+use crate::settings::Settings;
 
 /// The time-out of tasks that hang.
 const TIMEOUT: Duration = Duration::from_millis(30);
@@ -21,30 +27,63 @@ pub struct RunInput {
     pub n: u64,
 }
 
+/// The file that tells that what failed in this run is mended: failures that are for good happen no more.
+pub fn mended(settings: &Settings, run: RunId) -> PathBuf {
+    settings.directory.join(format!("mended-{run}"))
+}
+
 /// Builds the workflow of a blueprint.
 ///
 /// # Errors
 /// None, unless the blueprint is wrong.
-pub fn workflow(blueprint: &Blueprint, diary: &Arc<Diary>) -> Result<Workflow> {
+pub fn workflow(blueprint: &Blueprint, settings: &Settings, diary: &Arc<Diary>) -> Result<Workflow> {
     let mut builder = Workflow::builder(&blueprint.name);
     for task in &blueprint.tasks {
         let name = |position: usize| blueprint.tasks[position].name.clone();
         let body = Arc::new(Body {
             mapped: task.mapped_over.is_some(),
             after: task.after.iter().map(|&dependency| name(dependency)).collect(),
+            settled: task.settled.iter().map(|&dependency| name(dependency)).collect(),
             reads: blueprint.keys_read(task),
             task: task.clone(),
+            settings: settings.clone(),
             diary: Arc::clone(diary),
         });
         builder = builder.task(&task.name, options(task), move |call| Arc::clone(&body).execute(call));
         for &dependency in &task.after {
             builder = builder.after(name(dependency));
         }
+        for &dependency in &task.settled {
+            builder = builder.after_settled(name(dependency));
+        }
         if let Some(list) = task.mapped_over {
             builder = builder.map_over::<Value>(name(list));
         }
+        if let Some(when) = &task.when {
+            builder = builder.when(when.condition(&blueprint.tasks));
+        }
+        if task.tells {
+            builder = builder.on_success(callback(diary)).on_failure(callback(diary));
+        }
     }
     Ok(builder.build()?)
+}
+
+/// Writes into the diary of what end it was called.
+fn callback(diary: &Arc<Diary>) -> Callback {
+    let diary = Arc::clone(diary);
+    Callback::new(move |ending: Ending| {
+        diary.write(&Line {
+            at: now(),
+            pid: std::process::id(),
+            what: What::Called,
+            run: ending.run_id,
+            task_run: (ending.name, ending.map_index),
+            attempt: ending.attempts,
+            inputs: u64::from(ending.failure.is_none()),
+        });
+        async { Ok(()) }
+    })
 }
 
 fn options(task: &TaskBlueprint) -> TaskOptions {
@@ -54,23 +93,38 @@ fn options(task: &TaskBlueprint) -> TaskOptions {
     let mut options = TaskOptions::new().retry(retry).priority(task.priority).lane(task.lane);
     options.timeout = task.hangs().then_some(TIMEOUT);
     options.concurrency = task.concurrency;
-    options
+    if task.needs > 0 { options.needs(RESOURCE, task.needs) } else { options }
 }
 
 struct Body {
     task: TaskBlueprint,
     mapped: bool,
     after: Vec<String>,
+    settled: Vec<String>,
     reads: Vec<String>,
+    settings: Settings,
     diary: Arc<Diary>,
+}
+
+/// Writes when it is dropped, however its body ends.
+struct Gone<'a>(&'a Body, Line);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.0.diary.write(&Line { at: now(), what: What::Gone, ..self.1.clone() });
+    }
 }
 
 impl Body {
     async fn execute(self: Arc<Self>, call: TaskCall) -> Result<Value, TaskError> {
         let inputs = self.inputs(&call)?;
         self.note(What::Begin, &call, &inputs);
+        let is_limited = self.task.needs > 0 || self.task.concurrency.is_some();
+        let _gone = is_limited.then(|| Gone(&self, line(What::Gone, &call, inputs.hash())));
         self.pass_time().await;
-        if let Some(how) = self.task.trouble_of(call.handle().map_index(), call.handle().attempt()) {
+        let is_mended = self.task.wants_mending() && mended(&self.settings, call.handle().run_id()).exists();
+        let trouble = self.task.trouble_of(call.handle().map_index(), call.handle().attempt());
+        if let Some(how) = trouble.filter(|_| !is_mended) {
             self.note(What::Fail, &call, &inputs);
             match how {
                 How::Error => return Err(TaskError::message("fated to fail")),
@@ -98,6 +152,13 @@ impl Body {
         }
         for dependency in &self.after {
             values.push(Value::clone(&*call.output::<Value>(dependency)?));
+        }
+        for dependency in &self.settled {
+            values.push(told_of(&match call.settled(dependency)? {
+                Settled::Succeeded(output) => Fortune::Succeeded(Value::clone(&*output.get::<Value>()?)),
+                Settled::Failed(..) => Fortune::Failed,
+                Settled::Skipped(_) => Fortune::Skipped,
+            }));
         }
         let mut read = Vec::new();
         for key in &self.reads {
@@ -128,8 +189,12 @@ impl Body {
 
 /// Appends a line about a call.
 pub(crate) fn note(diary: &Diary, what: What, call: &TaskCall, inputs: u64) {
+    diary.write(&line(what, call, inputs));
+}
+
+fn line(what: What, call: &TaskCall, inputs: u64) -> Line {
     let handle = call.handle();
-    diary.write(&Line {
+    Line {
         at: now(),
         pid: std::process::id(),
         what,
@@ -137,7 +202,7 @@ pub(crate) fn note(diary: &Diary, what: What, call: &TaskCall, inputs: u64) {
         task_run: (handle.task().to_string(), handle.map_index()),
         attempt: handle.attempt(),
         inputs,
-    });
+    }
 }
 
 /// The time by the clock that all processes of this machine share.

@@ -4,6 +4,11 @@
 //! must come to. Where it compares moments it compares positions in the diary, which one file orders for all
 //! processes, or an attempt's own number; by the clock it goes in one place, which says why it may.
 
+mod control;
+mod life;
+mod limits;
+mod retry;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
@@ -11,9 +16,11 @@ use anio_core::RunId;
 use anio_core::run::FactKind;
 use anio_store::record::{FactRecord, RunStatus};
 
+use self::life::Life;
 use crate::blueprint::{Blueprint, Fate};
 use crate::diary::{Line, What};
 use crate::history::{History, StoredRun, word};
+use crate::intent::Intent;
 use crate::reference::{self, Expected, ExpectedTaskRun, TaskRunName};
 
 /// What must hold.
@@ -59,11 +66,34 @@ pub enum Rule {
     AttemptsBeginOncePerProcess,
     /// A crash costs no more than what was under way.
     CrashesCostWhatWasUnderWay,
+    /// Nothing of a run begins after its end.
+    EndsAreEnds,
+    /// A run whose cancel was acknowledged while it still had something to do ends cancelled; a process that
+    /// was started later begins nothing of it.
+    CancelsHold,
+    /// So does a task that was cancelled; and none ends so for which nobody asked.
+    TaskCancelsHold,
+    /// A run that was seen paused begins nothing until somebody is about to resume it.
+    PausesHold,
+    /// A process that was started after a run's deadline begins nothing of it.
+    DeadlinesHold,
+    /// A run that is due at a time begins nothing before.
+    DueRunsWait,
+    /// An idempotency key is one run.
+    KeysAreOneRun,
+    /// A retry undoes what failed and what comes after it, and nothing else.
+    RetriesKeepWhatSucceeded,
+    /// A callback is called after the end that it is for is durable: that task run does not begin again.
+    CallbacksAreTrue,
+    /// A callback is called at least once before the run has ended.
+    CallbacksAreCalled,
+    /// The bodies of a process never hold more than its limits allow.
+    LimitsHold,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 31] = [
         Self::AcknowledgedRunsAreKept,
         Self::AcknowledgedEndsAreKept,
         Self::RunsEnd,
@@ -84,6 +114,17 @@ impl Rule {
         Self::DependenciesAreDurable,
         Self::AttemptsBeginOncePerProcess,
         Self::CrashesCostWhatWasUnderWay,
+        Self::EndsAreEnds,
+        Self::CancelsHold,
+        Self::TaskCancelsHold,
+        Self::PausesHold,
+        Self::DeadlinesHold,
+        Self::DueRunsWait,
+        Self::KeysAreOneRun,
+        Self::RetriesKeepWhatSucceeded,
+        Self::CallbacksAreTrue,
+        Self::CallbacksAreCalled,
+        Self::LimitsHold,
     ];
 }
 
@@ -132,11 +173,27 @@ pub fn check(history: &History, blueprints: &[Blueprint]) -> Vec<Violation> {
     let mut n_extra = 0;
     for run in &history.runs {
         let Some(blueprint) = by_name.get(run.workflow.as_str()) else { continue };
-        let expected = reference::execute(blueprint, run.n);
         let lines = diary.get(&run.id).map_or(&[][..], Vec::as_slice);
-        let mut check = RunCheck { history, run, expected: &expected, lines, violations: &mut violations };
-        n_extra += check.all();
+        control::check(history, run, lines, &mut violations);
+        let lives = Life::all(run, lines);
+        retry::check(blueprint, run, &lives, &mut violations);
+        for life in &lives {
+            let handling = life.handling();
+            let expected = reference::execute(blueprint, run.n, &handling);
+            let is_whole = run.status.is_terminal() && !life.is_cut_short(run);
+            let mut check = RunCheck {
+                history,
+                run,
+                blueprint,
+                life,
+                is_whole,
+                expected: &expected,
+                violations: &mut violations,
+            };
+            n_extra += check.all();
+        }
     }
+    limits::check(history, &by_name, &mut violations);
     let n_extra_max = history.n_deaths * history.n_bodies_max;
     if n_extra > n_extra_max {
         let (n_deaths, n_bodies) = (history.n_deaths, history.n_bodies_max);
@@ -165,9 +222,21 @@ fn check_acknowledged(history: &History, violations: &mut Vec<Violation>) {
             Some(_) => {}
         }
     }
+    let mut keys: HashMap<(&str, &str), RunId> = HashMap::new();
+    let acks = history.acks.iter().map(|ack| (ack.run, &ack.workflow, &ack.key));
+    let rows = history.runs.iter().map(|run| (run.id, &run.workflow, &run.key));
+    for (run, workflow, key) in acks.chain(rows) {
+        let Some(key) = key else { continue };
+        let first = *keys.entry((workflow, key)).or_insert(run);
+        if first != run {
+            violate(Rule::KeysAreOneRun, run, format!("{key} of {workflow} is run {first}, too"));
+        }
+    }
     for (run, status) in &history.ends {
         let now = stored.get(run).map_or("gone", |run| run.status.as_str());
-        if now != status {
+        let was_retried = |run: &&StoredRun| run.facts.iter().any(|fact| fact.kind == FactKind::Cleared);
+        let had_failed = *status == *"failed" && stored.get(run).is_some_and(was_retried);
+        if now != status && !had_failed {
             violate(Rule::AcknowledgedEndsAreKept, *run, format!("told to have {status}, now it is {now}"));
         }
     }
@@ -177,26 +246,31 @@ fn check_acknowledged(history: &History, violations: &mut Vec<Violation>) {
 struct RunCheck<'a> {
     history: &'a History,
     run: &'a StoredRun,
+    blueprint: &'a Blueprint,
+    life: &'a Life<'a>,
+    /// Whether all was done that there was to do.
+    is_whole: bool,
     expected: &'a Expected,
-    lines: &'a [(usize, &'a Line)],
     violations: &'a mut Vec<Violation>,
 }
 
 impl RunCheck<'_> {
     /// Returns how many bodies were begun again for a crash.
     fn all(&mut self) -> usize {
-        if !self.run.status.is_terminal() {
+        if self.life.is_last && !self.run.status.is_terminal() {
             let (workflow, n, status) = (&self.run.workflow, self.run.n, self.run.status);
             let facts: Vec<_> = self.run.facts.iter().map(in_short).collect();
             self.violate(Rule::RunsEnd, None, format!("{workflow} on {n} is {status}: {}", facts.join(", ")));
         }
         self.check_end();
         let mut facts: BTreeMap<TaskRunName, Vec<&FactRecord>> = BTreeMap::new();
-        for fact in &self.run.facts {
+        self.check_repeats();
+        // What is asked for, decided and called is looked at elsewhere.
+        for &fact in self.life.facts.iter().filter(|fact| is_of_attempt(fact)) {
             facts.entry((fact.task.to_string(), fact.map_index)).or_default().push(fact);
         }
         let mut lines: BTreeMap<TaskRunName, Vec<(usize, &Line)>> = BTreeMap::new();
-        for (position, line) in self.lines {
+        for (position, line) in &self.life.lines {
             lines.entry(line.task_run.clone()).or_default().push((*position, line));
         }
         self.check_widths(&mut facts);
@@ -212,22 +286,34 @@ impl RunCheck<'_> {
             let lines = lines.get(name).map_or(&[][..], Vec::as_slice);
             self.check_facts(name, expected, facts);
             n_extra += self.check_lines(name, expected, facts, lines);
+            self.check_calls(name, facts, lines);
         }
         self.check_order(&lines);
         n_extra
     }
 
     fn check_end(&mut self) {
-        let wanted = if self.expected.fails() { RunStatus::Failed } else { RunStatus::Succeeded };
+        let wanted = if self.expected.fails { RunStatus::Failed } else { RunStatus::Succeeded };
         let run = self.run;
-        if run.status.is_terminal() && run.status != wanted {
+        let status = self.life.status;
+        let may_be = match run.intent {
+            Intent::Cancel => status == RunStatus::Cancelled,
+            Intent::Late(_) => status == RunStatus::Failed,
+            _ => false,
+        };
+        if status.is_terminal() && status != wanted && !may_be {
             self.violate(
                 Rule::StatusAgrees,
                 None,
-                format!("it has {}; without crashes it has {wanted}", run.status),
+                format!(
+                    "it has {status}; without crashes it has {wanted}, being meant to {}",
+                    run.intent.tag()
+                ),
             );
         }
-        if let Some(name) = &run.failed_for
+        if self.is_whole
+            && let Some(name) = &run.failed_for
+            && self.life.is_last
             && !self.expected.task_runs.get(name).is_some_and(ExpectedTaskRun::fails)
         {
             self.violate(
@@ -235,6 +321,19 @@ impl RunCheck<'_> {
                 Some(name),
                 "the run failed for it; it should not fail".to_owned(),
             );
+        }
+    }
+
+    /// Looks for what is recorded twice: the same of the same attempt.
+    fn check_repeats(&mut self) {
+        let mut seen = HashSet::new();
+        for fact in self.life.facts.iter().filter(|fact| fact.kind != FactKind::Cancelled) {
+            let name = (fact.task.to_string(), fact.map_index);
+            let is_expansion = matches!(fact.kind, FactKind::Expanded { .. });
+            if !is_expansion && !seen.insert((name.clone(), fact.attempt, word(fact))) {
+                let found = format!("{} of attempt {} is there twice", word(fact), fact.attempt);
+                self.violate(Rule::FactsAreRecordedOnce, Some(&name), found);
+            }
         }
     }
 
@@ -260,7 +359,7 @@ impl RunCheck<'_> {
                     Some(&(task.clone(), None)),
                     format!("expanded to {found:?}"),
                 );
-            } else if found != [width] && self.run.status.is_terminal() {
+            } else if found != [width] && (self.is_whole || !found.is_empty()) {
                 self.violate(
                     Rule::WidthsAgree,
                     Some(&(task.clone(), None)),
@@ -274,13 +373,6 @@ impl RunCheck<'_> {
     }
 
     fn check_facts(&mut self, name: &TaskRunName, expected: &ExpectedTaskRun, facts: &[&FactRecord]) {
-        let mut seen = HashSet::new();
-        for fact in facts {
-            if !seen.insert((fact.attempt, word(fact))) {
-                let found = format!("{} of attempt {} is there twice", word(fact), fact.attempt);
-                self.violate(Rule::FactsAreRecordedOnce, Some(name), found);
-            }
-        }
         let attempts: BTreeSet<u32> = facts.iter().map(|fact| fact.attempt).collect();
         let in_order = facts.windows(2).all(|pair| pair[0].attempt <= pair[1].attempt);
         let ends_once = attempts.iter().all(|attempt| {
@@ -288,18 +380,22 @@ impl RunCheck<'_> {
                 |fact: &&&FactRecord| fact.attempt == *attempt && !matches!(fact.kind, FactKind::Started);
             facts.iter().filter(ends).count() <= 1
         });
-        if !attempts.iter().copied().eq(1..=attempts.len() as u32) || !in_order || !ends_once {
+        let before = self.life.attempts_before(name);
+        if !attempts.iter().copied().eq(before + 1..=before + attempts.len() as u32)
+            || !in_order
+            || !ends_once
+        {
             self.violate(Rule::AttemptsCountUp, Some(name), all_in_short(facts));
         }
         let ends = facts.iter().filter(|fact| is_final(fact)).count();
-        let is_over = self.run.status.is_terminal();
+        let is_over = self.is_whole;
         if ends > 1 || is_over && ends != 1 || ends == 1 && !facts.last().is_some_and(|fact| is_final(fact)) {
             self.violate(Rule::TaskRunsEndOnce, Some(name), all_in_short(facts));
         }
         let n_failed =
             facts.iter().filter(|fact| matches!(fact.kind, FactKind::Failed { .. })).count() as u32;
         let agrees = match expected.fate {
-            Fate::Succeeds(n_max) => n_failed <= n_max,
+            Fate::Succeeds(n_max) | Fate::GivenUp(n_max) => n_failed <= n_max,
             Fate::Fails(n) => n_failed == n || !is_over && n_failed <= n,
         };
         if !agrees {
@@ -336,7 +432,8 @@ impl RunCheck<'_> {
         facts: &[&FactRecord],
         lines: &[(usize, &Line)],
     ) -> usize {
-        for (_, line) in lines.iter().filter(|(_, line)| line.inputs != expected.inputs) {
+        let is_other = |line: &Line| line.what != What::Called && line.inputs != expected.inputs;
+        for (_, line) in lines.iter().filter(|(_, line)| is_other(line)) {
             let found = format!("process {} gave attempt {} other inputs", line.pid, line.attempt);
             self.violate(Rule::InputsAgree, Some(name), found);
         }
@@ -377,6 +474,43 @@ impl RunCheck<'_> {
         begins.len().saturating_sub(expected.n_attempts as usize)
     }
 
+    /// Looks at the callbacks of one task run.
+    fn check_calls(&mut self, name: &TaskRunName, facts: &[&FactRecord], lines: &[(usize, &Line)]) {
+        let tells = self.blueprint.tasks.iter().any(|task| task.name == name.0 && task.tells);
+        let end = facts.iter().find(|fact| is_final(fact));
+        let succeeded = end.is_some_and(|fact| matches!(fact.kind, FactKind::Succeeded { .. }));
+        let is_true = |line: &Line| {
+            end.is_some_and(|end| end.attempt == line.attempt) && line.inputs == u64::from(succeeded)
+        };
+        let calls = || lines.iter().filter(|(_, line)| line.what == What::Called);
+        for (position, call) in calls() {
+            let again = lines.iter().find(|(at, line)| {
+                let is_living = !self.history.zombies.contains(&line.pid);
+                at > position && line.what == What::Begin && is_living
+            });
+            if !is_true(call) {
+                let found = format!(
+                    "process {} called it for attempt {}; {}",
+                    call.pid,
+                    call.attempt,
+                    all_in_short(facts)
+                );
+                self.violate(Rule::CallbacksAreTrue, Some(name), found);
+            } else if let Some((_, line)) = again {
+                let found = format!(
+                    "process {} began attempt {} after a callback for its end",
+                    line.pid, line.attempt
+                );
+                self.violate(Rule::CallbacksAreTrue, Some(name), found);
+            }
+        }
+        let in_time = |(_, call): &(usize, &Line)| self.life.ended_at.is_none_or(|end| call.at <= end);
+        if tells && end.is_some() && self.life.ended_at.is_some() && !calls().any(in_time) {
+            let found = format!("{} calls, none before the end of the run", calls().count());
+            self.violate(Rule::CallbacksAreCalled, Some(name), found);
+        }
+    }
+
     /// Looks at what began before what it depends on, by position in the diary.
     fn check_order(&mut self, lines: &BTreeMap<TaskRunName, Vec<(usize, &Line)>>) {
         let expected = self.expected;
@@ -388,11 +522,14 @@ impl RunCheck<'_> {
         };
         for (name, task_run) in &expected.task_runs {
             let Some(begun) = of(name, What::Begin).min() else { continue };
-            for dependency in &task_run.dependencies {
+            let settled = task_run.told_of.iter().map(|told_of| (told_of, false));
+            for (dependency, succeeds) in
+                task_run.dependencies.iter().map(|dependency| (dependency, true)).chain(settled)
+            {
                 let elements = (dependency.clone(), None)..=(dependency.clone(), Some(u32::MAX));
                 for (before, _) in expected.task_runs.range(elements) {
                     let (task, index) = before;
-                    if of(before, What::End).min().is_none_or(|ended| ended > begun) {
+                    if succeeds && of(before, What::End).min().is_none_or(|ended| ended > begun) {
                         let found = format!("it began before {task} {index:?} had ended");
                         self.violate(Rule::DependenciesEndFirst, Some(name), found);
                     }
@@ -408,6 +545,11 @@ impl RunCheck<'_> {
     fn violate(&mut self, rule: Rule, task_run: Option<&TaskRunName>, found: String) {
         self.violations.push(Violation { rule, run: Some(self.run.id), task_run: task_run.cloned(), found });
     }
+}
+
+const fn is_of_attempt(fact: &FactRecord) -> bool {
+    use FactKind::{Called, Cancelled, Cleared, Skipped};
+    !matches!(fact.kind, Called | Cancelled | Cleared | Skipped { .. })
 }
 
 const fn is_final(fact: &FactRecord) -> bool {

@@ -40,14 +40,22 @@ pub enum What {
     End,
     /// The body is about to fail.
     Fail,
+    /// The body is no more: it has ended, or was dropped. Written where a limit is to be counted.
+    Gone,
+    /// A callback was called for the end of this attempt; in place of inputs: 1 for a success, 0 for a failure.
+    Called,
 }
 
 impl What {
+    const ALL: [Self; 5] = [Self::Begin, Self::End, Self::Fail, Self::Gone, Self::Called];
+
     const fn word(self) -> &'static str {
         match self {
             Self::Begin => "begin",
             Self::End => "end",
             Self::Fail => "fail",
+            Self::Gone => "gone",
+            Self::Called => "called",
         }
     }
 }
@@ -101,7 +109,7 @@ impl Line {
         Some(Self {
             at: Timestamp::from_micros(at.parse().ok()?),
             pid: pid.parse().ok()?,
-            what: [What::Begin, What::End, What::Fail].into_iter().find(|known| known.word() == what)?,
+            what: What::ALL.into_iter().find(|known| known.word() == what)?,
             run: run.parse().ok()?,
             task_run: (task.to_owned(), if index == "-" { None } else { Some(index.parse().ok()?) }),
             attempt: attempt.parse().ok()?,

@@ -1,15 +1,17 @@
 //! All that is known after a storm: what was acknowledged, what the database says, what the bodies wrote.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use anio_core::RunId;
 use anio_core::run::FactKind;
+use anio_core::{RunId, Timestamp};
 use anio_store::record::{FactRecord, RunQuery, RunRecord, RunStatus};
 use anio_store::{Store, StoreOptions};
 
 use crate::Result;
 use crate::body::RunInput;
 use crate::diary::Line;
+use crate::intent::Intent;
+use crate::operator::Ask;
 use crate::reference::TaskRunName;
 
 /// How many runs are read at a time.
@@ -22,6 +24,10 @@ pub struct History {
     pub acks: Vec<Ack>,
     /// Ends that were acknowledged.
     pub ends: Vec<(RunId, String)>,
+    /// What was asked of runs, as far as it was told.
+    pub asks: Vec<Ask>,
+    /// When the processes were started.
+    pub spawned: BTreeMap<u32, Timestamp>,
     /// What the database says.
     pub runs: Vec<StoredRun>,
     /// What the bodies wrote, in the order of the file.
@@ -44,6 +50,8 @@ pub struct Ack {
     pub workflow: String,
     /// The number in its input.
     pub n: u64,
+    /// Its idempotency key.
+    pub key: Option<String>,
 }
 
 /// A run as the database has it.
@@ -55,8 +63,14 @@ pub struct StoredRun {
     pub workflow: String,
     /// The number in its input.
     pub n: u64,
+    /// Its idempotency key.
+    pub key: Option<String>,
+    /// What was meant to be done with it.
+    pub intent: Intent,
     /// Its state.
     pub status: RunStatus,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
     /// The task run that it failed for.
     pub failed_for: Option<TaskRunName>,
     /// Its facts, in the order in which they were committed.
@@ -105,7 +119,10 @@ impl StoredRun {
             id: record.id,
             workflow: record.workflow.to_string(),
             n: record.input.parse::<RunInput>()?.n,
+            intent: record.options.tags.iter().find_map(|tag| Intent::of_tag(tag)).unwrap_or(Intent::Plain),
+            key: record.options.idempotency_key,
             status: record.status,
+            finished_at: record.finished_at,
             failed_for: record.failure.map(|failure| (failure.task, failure.map_index)),
             facts,
         })

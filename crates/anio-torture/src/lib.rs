@@ -3,8 +3,9 @@
 //! ```text
 //!   storm (this process)                         worker (a child process, one or two at a time)
 //!     spawn, SIGKILL, spawn, SIGKILL, …  ──────►   engine on SQLite or Postgres
-//!     collects ACK and END lines         ◄──────   executes blueprints: DAGs made from a seed
-//!        │                                            │ each body appends one line
+//!     collects ACK, END, ASKED lines     ◄──────   executes blueprints: DAGs made from a seed; cancels,
+//!        │                                         pauses, resumes, retries runs while they go on
+//!        │                                            │ each body and callback appends lines
 //!        ▼                                            ▼
 //!     history: acknowledgements  +  rows of the database  +  diary of the bodies
 //!        │
@@ -21,6 +22,8 @@ pub mod check;
 pub mod diary;
 pub mod dice;
 pub mod history;
+pub mod intent;
+pub mod operator;
 pub mod reference;
 pub mod report;
 pub mod settings;

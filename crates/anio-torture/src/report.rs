@@ -8,6 +8,8 @@ use anio_core::{RunId, Timestamp};
 use serde::Serialize;
 
 use crate::diary::What;
+use crate::history::StoredRun;
+use crate::operator::Asked;
 use crate::storm::Aftermath;
 
 /// The figures of one storm, or of several added up.
@@ -27,6 +29,20 @@ pub struct Report {
     pub task_runs: usize,
     /// Bodies that were begun.
     pub executions: usize,
+    /// Runs whose cancel was acknowledged.
+    pub cancels: usize,
+    /// Cancels of one task of a run that were acknowledged.
+    pub task_cancels: usize,
+    /// Pauses that were acknowledged.
+    pub pauses: usize,
+    /// Runs that were seen paused.
+    pub seen_paused: usize,
+    /// Failed runs that were mended and tried again.
+    pub retries: usize,
+    /// Submits with an idempotency key that were acknowledged, and how many runs they came to.
+    pub keyed: (usize, usize),
+    /// Callbacks that were called.
+    pub callbacks: usize,
     /// Rules that did not hold, and surprises.
     pub violations: usize,
     /// How long it all took.
@@ -74,12 +90,25 @@ impl Report {
         let ends = history.runs.iter().flat_map(|run| &run.facts).filter(|fact| {
             matches!(fact.kind, FactKind::Succeeded { .. } | FactKind::Failed { retry_at: None, .. })
         });
+        let asked =
+            |is_it: &dyn Fn(&Asked) -> bool| history.asks.iter().filter(|ask| is_it(&ask.what)).count();
+        let was_retried = |run: &StoredRun| run.facts.iter().any(|fact| fact.kind == FactKind::Cleared);
         Self {
             kills: aftermath.n_kills(),
             runs: history.runs.len(),
             acknowledged: history.acks.len(),
             task_runs: ends.count(),
             executions: history.diary.iter().filter(|line| line.what == What::Begin).count(),
+            cancels: asked(&|what| *what == Asked::Cancel),
+            task_cancels: asked(&|what| matches!(what, Asked::GiveUp(_))),
+            pauses: asked(&|what| *what == Asked::Pause),
+            seen_paused: asked(&|what| *what == Asked::SeenPaused),
+            retries: history.runs.iter().filter(|run| was_retried(run)).count(),
+            keyed: (
+                history.acks.iter().filter(|ack| ack.key.is_some()).count(),
+                history.runs.iter().filter(|run| run.key.is_some()).count(),
+            ),
+            callbacks: history.diary.iter().filter(|line| line.what == What::Called).count(),
             violations: n_violations,
             seconds: took.as_secs_f64(),
             restart_to_first_task: restarts(aftermath),
@@ -95,6 +124,13 @@ impl Report {
         self.acknowledged += other.acknowledged;
         self.task_runs += other.task_runs;
         self.executions += other.executions;
+        self.cancels += other.cancels;
+        self.task_cancels += other.task_cancels;
+        self.pauses += other.pauses;
+        self.seen_paused += other.seen_paused;
+        self.retries += other.retries;
+        self.keyed = (self.keyed.0 + other.keyed.0, self.keyed.1 + other.keyed.1);
+        self.callbacks += other.callbacks;
         self.violations += other.violations;
         self.seconds += other.seconds;
         self.restart_to_first_task.0.extend(other.restart_to_first_task.0);
@@ -134,6 +170,7 @@ fn held(aftermath: &Aftermath, pid: u32, killed_at: Timestamp) -> HashSet<RunId>
         match line.what {
             What::Begin => drop(under_way.insert(body)),
             What::End | What::Fail => drop(under_way.remove(&body)),
+            What::Gone | What::Called => {}
         }
     }
     under_way.into_iter().map(|(run, ..)| run).collect()

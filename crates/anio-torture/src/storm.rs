@@ -93,6 +93,7 @@ impl Storm {
         let history = &mut aftermath.history;
         // A shutdown too drops bodies that do not end in time.
         history.n_deaths += aftermath.lives.len();
+        history.spawned = aftermath.lives.iter().map(|life| (life.pid, life.spawned_at)).collect();
         history.n_bodies_max = self.settings.n_bodies_max();
         history.diary = diary::read(&self.settings.diary())?;
         history.runs = read_runs(&self.settings.url).await?;
@@ -233,6 +234,7 @@ impl Raging<'_> {
             match event {
                 Event::Ack(ack) => self.aftermath.history.acks.push(ack),
                 Event::End(run, status) => self.aftermath.history.ends.push((run, status)),
+                Event::Asked(ask) => self.aftermath.history.asks.push(ask),
                 Event::Up | Event::Stopped => {}
             }
         }

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   UP                           the engine has started
-//!   ACK <run> <workflow> <n>     `submit` has returned: from now on the run may not get lost
+//!   ACK <run> <workflow> <n> …   `submit` has returned: from now on the run may not get lost; then its key
 //!   END <run> <status>           `wait` has returned: from now on the status may not change
+//!   ASKED <run> <what> …         see `operator`
 //!   STOPPED                      a graceful shutdown is over
 //! ```
 //!
@@ -11,25 +12,28 @@
 //! process that started it is gone, and it goes too.
 
 use std::collections::HashMap;
+use std::future::IntoFuture as _;
 use std::io::{BufRead as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anio::Engine;
+use anio::{Engine, RunHandle};
 use anio_core::{RunId, Workflow};
 use anio_store::record::{RunQuery, RunStatus};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::Result;
-use crate::blueprint::Blueprint;
-use crate::body::{self, RunInput};
+use crate::blueprint::{Blueprint, RESOURCE, RESOURCE_UNITS};
+use crate::body::{self, RunInput, now};
 use crate::diary::Diary;
 use crate::dice::{Dice, mix};
+use crate::intent::Intent;
+use crate::operator;
 use crate::settings::Settings;
 use crate::special;
 
 /// How often a worker that runs until idle looks whether it is.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Runs that a worker waits for after a start; more wait untold.
 const OPEN_RUNS_MAX: u32 = 10_000;
@@ -44,13 +48,14 @@ pub async fn run(settings: Settings) -> Result<()> {
     let mut workflows = vec![special::gated(&settings.gate(), &diary)?, special::deadly(&diary)?];
     let mut storm = Vec::new();
     for blueprint in Blueprint::all(settings.seed) {
-        storm.push(body::workflow(&blueprint, &diary)?);
+        storm.push(body::workflow(&blueprint, &settings, &diary)?);
     }
     workflows.extend(storm.iter().cloned());
     let mut builder = Engine::builder()
         .store(&settings.url)
         .lease(settings.lease)
         .poison_after(settings.poison_after)
+        .resource(RESOURCE, RESOURCE_UNITS)
         .concurrency(settings.concurrency)
         .cpu_threads(settings.cpu_threads)
         .shutdown_grace(settings.grace);
@@ -91,13 +96,15 @@ impl Worker {
             let command = tokio::select! {
                 command = commands.recv() => command,
                 _ = looks.tick(), if worker.settings.until_idle => {
-                    if worker.open_runs(1).await?.is_empty() { Some(Command::Shutdown) } else { continue }
+                    if worker.is_idle().await? { Some(Command::Shutdown) } else { continue }
                 }
             };
             match command {
                 Some(Command::Submit { workflow, n }) => {
                     let workflow = worker.workflows.get(&workflow).ok_or("an unknown workflow")?.clone();
-                    worker.submit(workflow, n, None).await?;
+                    let handle = worker.engine.submit(workflow.clone(), RunInput { n }).await?;
+                    say(&format!("ACK {} {} {n}", handle.id(), workflow.name()));
+                    worker.watch(handle, None, Intent::Keyed);
                 }
                 Some(Command::Shutdown) => break,
                 None => std::process::exit(3),
@@ -113,44 +120,114 @@ impl Worker {
     async fn feed(self: Arc<Self>) -> Result<()> {
         let places = Arc::new(Semaphore::new(self.settings.feed));
         for run in self.open_runs(OPEN_RUNS_MAX).await? {
-            self.watch(run, Arc::clone(&places).try_acquire_owned().ok()).await?;
+            let handle = self.engine.run_handle(run).await?;
+            // Others may do things with it.
+            self.watch(handle, Arc::clone(&places).try_acquire_owned().ok(), Intent::Keyed);
         }
         let mut dice = Dice::new(mix(self.settings.seed, self.settings.incarnation));
-        loop {
+        for round in 0.. {
             let place = Arc::clone(&places).acquire_owned().await?;
-            let workflow = self.storm[dice.position(self.storm.len())].clone();
-            if let Err(error) = self.submit(workflow, dice.roll() >> 12, Some(place)).await {
+            if let Err(error) = self.submit(round, &mut dice, place).await {
                 // The lease was lost on the way, say; that run was not acknowledged, the next may be.
                 tracing::warn!(%error, "not submitted");
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         }
+        Ok(())
     }
 
-    async fn submit(&self, workflow: Workflow, n: u64, place: Option<OwnedSemaphorePermit>) -> Result<()> {
-        let name = workflow.name().clone();
-        let handle = self.engine.submit(workflow, RunInput { n }).await?;
-        say(&format!("ACK {} {name} {n}", handle.id()));
-        self.watch(handle.id(), place).await
+    async fn submit(&self, round: u64, dice: &mut Dice, place: OwnedSemaphorePermit) -> Result<()> {
+        let intent = Intent::draw(dice, now());
+        if intent == Intent::Keyed {
+            return self.submit_keyed(round, dice.percent(50), place).await;
+        }
+        let (workflow, n) = self.draw(dice);
+        let submit = self.engine.submit(workflow.clone(), RunInput { n }).tag(intent.tag());
+        let submit = match intent {
+            Intent::Late(at) | Intent::Generous(at) => submit.deadline(at),
+            Intent::Due(at) => submit.at(at),
+            _ => submit,
+        };
+        let handle = submit.await?;
+        say(&format!("ACK {} {} {n}", handle.id(), workflow.name()));
+        let tasks = workflow.plan().tasks().iter().map(|task| task.name.to_string()).collect();
+        tokio::spawn(operator::operate(handle.clone(), intent.clone(), tasks, Dice::new(dice.roll())));
+        self.watch(handle, Some(place), intent);
+        Ok(())
     }
 
-    /// Tells of the run's end when it comes.
-    async fn watch(&self, run: RunId, place: Option<OwnedSemaphorePermit>) -> Result<()> {
-        let handle = self.engine.run_handle(run).await?;
+    /// Submits a run by a key that the worker before this one, or the one beside it, may have used: every two
+    /// incarnations draw the same keys, each with the same workflow and input.
+    async fn submit_keyed(&self, round: u64, twice: bool, place: OwnedSemaphorePermit) -> Result<()> {
+        let number = self.settings.incarnation / 2 * 1000 + round / 8;
+        let mut dice = Dice::new(mix(self.settings.seed ^ 1, number));
+        let (workflow, n) = self.draw(&mut dice);
+        let key = format!("key-{number}");
+        let submit = || {
+            let submit = self.engine.submit(workflow.clone(), RunInput { n });
+            submit.tag(Intent::Keyed.tag()).idempotency_key(&key).into_future()
+        };
+        let tell = |id: RunId| say(&format!("ACK {id} {} {n} {key}", workflow.name()));
+        let handle = if twice {
+            let (one, other) = tokio::join!(submit(), submit());
+            let (one, other) = (one?, other?);
+            tell(other.id());
+            one
+        } else {
+            submit().await?
+        };
+        tell(handle.id());
+        self.watch(handle, Some(place), Intent::Keyed);
+        Ok(())
+    }
+
+    fn draw(&self, dice: &mut Dice) -> (Workflow, u64) {
+        (self.storm[dice.position(self.storm.len())].clone(), dice.roll() >> 12)
+    }
+
+    /// Tells of the run's end when it comes; of half of those that fail what failed is mended and retried.
+    fn watch(&self, handle: RunHandle, place: Option<OwnedSemaphorePermit>, intent: Intent) {
+        let (engine, settings) = (self.engine.clone(), self.settings.clone());
         tokio::spawn(async move {
-            match handle.wait().await {
-                Ok(outcome) => say(&format!("END {run} {}", outcome.status())),
-                Err(error) => tracing::warn!(%run, %error, "not waited for to the end"),
+            let run = handle.id();
+            if wait(&handle).await == Some(RunStatus::Failed)
+                && intent.may_be_retried()
+                && run.as_uuid().as_u128() % 2 == 0
+            {
+                match operator::retry(&engine, &settings, run).await {
+                    Ok(again) => drop(wait(&again).await),
+                    Err(error) => tracing::warn!(%run, %error, "not retried"),
+                }
             }
             drop(place);
         });
-        Ok(())
+    }
+
+    /// Whether nothing is left to be done; what is paused is resumed.
+    async fn is_idle(&self) -> Result<bool> {
+        // In this order: an open run may become a paused one.
+        let is_open = !self.open_runs(1).await?.is_empty();
+        Ok(!operator::resume_all(&self.engine).await? && !is_open)
     }
 
     async fn open_runs(&self, limit: u32) -> Result<Vec<RunId>> {
         let statuses = vec![RunStatus::Queued, RunStatus::Running];
         let runs = self.engine.runs(RunQuery { statuses, limit, ..RunQuery::default() }).await?;
         Ok(runs.into_iter().map(|run| run.id).collect())
+    }
+}
+
+/// Waits for the end of a run and tells of it.
+async fn wait(run: &RunHandle) -> Option<RunStatus> {
+    match run.wait().await {
+        Ok(outcome) => {
+            say(&format!("END {} {}", run.id(), outcome.status()));
+            Some(outcome.status())
+        }
+        Err(error) => {
+            tracing::warn!(run = %run.id(), %error, "not waited for to the end");
+            None
+        }
     }
 }
 
@@ -177,7 +254,7 @@ fn listen() -> mpsc::Receiver<Command> {
 }
 
 /// One line, in one write, so that a kill leaves whole lines.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     // Nobody reads any more when the storm is gone; then standard input ends too.
     drop(out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()));

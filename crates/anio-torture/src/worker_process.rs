@@ -12,6 +12,7 @@ use anio_core::{RunId, Timestamp};
 use crate::Result;
 use crate::body::now;
 use crate::history::Ack;
+use crate::operator::Ask;
 use crate::settings::Settings;
 
 /// Something that a worker has told.
@@ -23,6 +24,8 @@ pub enum Event {
     Ack(Ack),
     /// An end was acknowledged, with its status.
     End(RunId, String),
+    /// Something was asked of a run.
+    Asked(Ask),
     /// A graceful shutdown is over.
     Stopped,
 }
@@ -216,11 +219,13 @@ fn event_of(line: &str) -> Option<Event> {
     match words[..] {
         ["UP"] => Some(Event::Up),
         ["STOPPED"] => Some(Event::Stopped),
-        ["ACK", run, workflow, n] => Some(Event::Ack(Ack {
+        ["ACK", run, workflow, n, ref key @ ..] => Some(Event::Ack(Ack {
             run: run.parse().ok()?,
             workflow: workflow.to_owned(),
             n: n.parse().ok()?,
+            key: key.first().map(|&key| key.to_owned()),
         })),
+        ["ASKED", ref words @ ..] => Ask::of_words(words).map(Event::Asked),
         ["END", run, status] => Some(Event::End(run.parse().ok()?, status.to_owned())),
         _ => None,
     }

@@ -8,8 +8,10 @@ use anio_core::{Output, TaskFailure, TaskName, Timestamp};
 use serde_json::Value;
 
 use super::*;
-use crate::blueprint::{How, TaskBlueprint, Trouble, Yields};
+use crate::blueprint::{How, RESOURCE_UNITS, TaskBlueprint, Trouble, Yields};
 use crate::history::Ack;
+use crate::operator::{Ask, Asked};
+use crate::reference::Handling;
 
 const N: u64 = 4;
 
@@ -19,6 +21,7 @@ fn blueprint() -> Blueprint {
     let plain = |name: &str| {
         let mut task = Blueprint::new(1, 0).tasks[0].clone();
         (task.name, task.trouble, task.attempts) = (name.to_owned(), Trouble::None, 1);
+        (task.needs, task.concurrency, task.tells) = (1, Some(2), true);
         task
     };
     // The seed decides how wide the list is.
@@ -34,7 +37,8 @@ fn blueprint() -> Blueprint {
             TaskBlueprint { after: vec![4], ..plain("skipped") },
         ],
     };
-    let is_wide = |blueprint: &Blueprint| reference::execute(blueprint, N).widths["each"] >= 3;
+    let is_wide =
+        |blueprint: &Blueprint| reference::execute(blueprint, N, &Handling::default()).widths["each"] >= 3;
     (0..100).map(with).find(is_wide).expect("most seeds are wide")
 }
 
@@ -45,7 +49,7 @@ fn run_id() -> RunId {
 /// What an execution without crashes leaves behind.
 fn good() -> History {
     let blueprint = blueprint();
-    let expected = reference::execute(&blueprint, N);
+    let expected = reference::execute(&blueprint, N, &Handling::default());
     let (mut facts, mut diary, mut clock) = (Vec::new(), Vec::new(), 0);
     let mut tick = || {
         clock += 10;
@@ -75,6 +79,7 @@ fn good() -> History {
                 };
                 let started_at = line(What::Begin);
                 line(if fails { What::Fail } else { What::End });
+                line(What::Gone);
                 let at = tick();
                 let kind = if fails {
                     let failure = Arc::new(TaskFailure::new(FailureKind::Error, "fated"));
@@ -85,17 +90,27 @@ fn good() -> History {
                     FactKind::Succeeded { started_at, output, writes: writes(task_run.write.clone()) }
                 };
                 facts.push(fact(name.1, attempt, at, kind));
+                if attempt == task_run.n_attempts {
+                    let (task_run, inputs, at) = (name.clone(), u64::from(!fails), tick());
+                    let what = What::Called;
+                    diary.push(Line { at, pid: 1, what, run: run_id(), task_run, attempt, inputs });
+                }
             }
         }
     }
     History {
-        acks: vec![Ack { run: run_id(), workflow: blueprint.name.clone(), n: N }],
+        acks: vec![Ack { run: run_id(), workflow: blueprint.name.clone(), n: N, key: None }],
         ends: vec![(run_id(), "failed".to_owned())],
+        asks: Vec::new(),
+        spawned: BTreeMap::from([(1, Timestamp::from_micros(0))]),
         runs: vec![StoredRun {
             id: run_id(),
             workflow: blueprint.name,
             n: N,
+            key: None,
+            intent: Intent::Plain,
             status: RunStatus::Failed,
+            finished_at: Some(tick()),
             failed_for: Some(("bad".to_owned(), None)),
             facts,
         }],
@@ -137,6 +152,7 @@ fn break_rule(rule: Rule, history: &mut History) {
                 run: RunId::from_uuid(uuid::Uuid::nil()),
                 workflow: "bad".to_owned(),
                 n: N,
+                key: None,
             });
         }
         Rule::AcknowledgedEndsAreKept => history.ends[0].1 = "succeeded".to_owned(),
@@ -200,7 +216,83 @@ fn break_rule(rule: Rule, history: &mut History) {
         Rule::CrashesCostWhatWasUnderWay => {
             begin_again(history, "join", position_of(history, "join", What::Begin));
         }
+        Rule::EndsAreEnds => {
+            let at = begin_again(history, "bad", history.diary.len() - 1);
+            history.diary[at].at = Timestamp::from_micros(i64::MAX);
+        }
+        Rule::CancelsHold => ask(history, Asked::Cancel, 1),
+        Rule::TaskCancelsHold => {
+            ask(history, Asked::GiveUp("join".to_owned()), 1);
+            history.spawned.insert(1, Timestamp::from_micros(2));
+        }
+        Rule::PausesHold => ask(history, Asked::SeenPaused, 1),
+        Rule::DeadlinesHold => {
+            history.runs[0].intent = Intent::Late(Timestamp::from_micros(1));
+            history.spawned.insert(1, Timestamp::from_micros(2));
+        }
+        Rule::DueRunsWait => history.runs[0].intent = Intent::Due(Timestamp::from_micros(i64::MAX)),
+        Rule::KeysAreOneRun => {
+            let key = Some("key".to_owned());
+            history.runs[0].key.clone_from(&key);
+            let run = RunId::from_uuid(uuid::Uuid::nil());
+            history.acks.push(Ack { run, workflow: "bad".to_owned(), n: N, key });
+        }
+        Rule::RetriesKeepWhatSucceeded => retry(history, &["bad", "list"]),
+        Rule::CallbacksAreTrue => {
+            let at = position_of(history, "join", What::Called);
+            history.diary[at].inputs = 0;
+        }
+        Rule::CallbacksAreCalled => {
+            let at = position_of(history, "bad", What::Called);
+            history.diary.remove(at);
+        }
+        Rule::LimitsHold => history.diary.retain(|line| line.what != What::Gone),
     }
+}
+
+fn ask(history: &mut History, what: Asked, at: i64) {
+    history.asks.push(Ask { run: run_id(), what, at: Timestamp::from_micros(at), pid: 1 });
+}
+
+/// Mends and retries the run: these tasks are cleared, and what had failed succeeds, as does what waited for it.
+fn retry(history: &mut History, cleared: &[&str]) {
+    let blueprint = blueprint();
+    let handling = Handling { mended: true, ..Handling::default() };
+    let expected = reference::execute(&blueprint, N, &handling);
+    let run = &mut history.runs[0];
+    let mut clock = run.finished_at.unwrap().as_micros();
+    let mut tick = || {
+        clock += 10;
+        Timestamp::from_micros(clock)
+    };
+    let at = tick();
+    let fact = |task: &str, attempt, at, kind| FactRecord {
+        run: run_id(),
+        task: TaskName::trusted(task),
+        map_index: None,
+        attempt,
+        at,
+        kind,
+    };
+    run.facts
+        .extend(cleared.iter().map(|&task| fact(task, u32::from(task != "skipped"), at, FactKind::Cleared)));
+    for task in ["bad", "skipped"] {
+        let attempt = if task == "bad" { 2 } else { 1 };
+        let task_run = &expected.task_runs[&(task.to_owned(), None)];
+        let mut line = |what, inputs| {
+            let (at, task_run) = (tick(), (task.to_owned(), None));
+            history.diary.push(Line { at, pid: 1, what, run: run_id(), task_run, attempt, inputs });
+            at
+        };
+        let started_at = line(What::Begin, task_run.inputs);
+        line(What::End, task_run.inputs);
+        let at = line(What::Gone, task_run.inputs);
+        let output = Output::new(task_run.output.clone()).unwrap();
+        let kind = FactKind::Succeeded { started_at, output, writes: writes(task_run.write.clone()) };
+        run.facts.push(fact(task, attempt, at, kind));
+        line(What::Called, 1);
+    }
+    (run.status, run.failed_for, run.finished_at) = (RunStatus::Succeeded, None, Some(tick()));
 }
 
 fn broken(history: &History) -> BTreeSet<Rule> {
@@ -234,7 +326,68 @@ fn what_a_zombie_begins_counts_for_nothing() {
     let mut history = good();
     let last = history.diary.len() - 1;
     begin_again(&mut history, "join", last);
-    assert_eq!(broken(&history), BTreeSet::from([Rule::SuccessIsFinal, Rule::CrashesCostWhatWasUnderWay]));
+    assert_eq!(
+        broken(&history),
+        BTreeSet::from([Rule::SuccessIsFinal, Rule::CrashesCostWhatWasUnderWay, Rule::CallbacksAreTrue])
+    );
     history.zombies.insert(2);
     assert_eq!(broken(&history), BTreeSet::new());
+}
+
+#[test]
+fn a_run_that_was_retried_has_two_lives() {
+    let mut history = good();
+    retry(&mut history, &["bad", "skipped"]);
+    assert_eq!(check(&history, &[blueprint()]), []);
+    // What was kept is not to be done again.
+    let last = history.diary.len() - 1;
+    begin_again(&mut history, "join", last);
+    history.n_deaths = 1;
+    assert!(broken(&history).contains(&Rule::SuccessIsFinal));
+}
+
+#[test]
+fn what_failed_and_was_not_cleared_shows() {
+    let mut history = good();
+    retry(&mut history, &["skipped"]);
+    assert!(broken(&history).contains(&Rule::RetriesKeepWhatSucceeded));
+}
+
+#[test]
+fn a_cancelled_run_may_leave_things_undone_and_only_then() {
+    let mut history = good();
+    let after = position_of(&history, "again", What::Begin);
+    let end = history.diary[after].at;
+    history.diary.truncate(after);
+    let run = &mut history.runs[0];
+    run.facts.retain(|fact| fact.at < end);
+    (run.status, run.failed_for, run.finished_at) = (RunStatus::Cancelled, None, Some(end));
+    history.ends.clear();
+    assert!(broken(&history).contains(&Rule::StatusAgrees), "nobody meant to cancel it");
+    history.runs[0].intent = Intent::Cancel;
+    ask(&mut history, Asked::Cancel, 1);
+    assert_eq!(check(&history, &[blueprint()]), []);
+    // A process that is started later has nothing to do.
+    history.spawned.insert(1, Timestamp::from_micros(2));
+    assert_eq!(broken(&history), BTreeSet::from([Rule::CancelsHold]));
+}
+
+#[test]
+fn a_pause_ends_when_somebody_is_about_to_resume() {
+    let mut history = good();
+    ask(&mut history, Asked::SeenPaused, 1);
+    assert_eq!(broken(&history), BTreeSet::from([Rule::PausesHold]));
+    ask(&mut history, Asked::Resume, 2);
+    assert_eq!(broken(&history), BTreeSet::new());
+}
+
+#[test]
+fn units_of_the_resource_are_counted_over_all_tasks() {
+    let mut history = good();
+    // One more task holds on to its unit at each of these, until there is none left.
+    for _ in 0..=RESOURCE_UNITS {
+        let at = history.diary.iter().position(|line| line.what == What::Gone).unwrap();
+        history.diary.remove(at);
+    }
+    assert!(broken(&history).contains(&Rule::LimitsHold));
 }

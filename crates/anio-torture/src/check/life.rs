@@ -1,0 +1,108 @@
+//! What a run did between two retries: each of its lives is checked as if it were a run.
+//!
+//! A life begins with what was kept of the one before: the facts and lines of the task runs that were not
+//! cleared. A run that was never retried has one.
+
+use std::collections::{BTreeSet, HashMap};
+
+use anio_core::Timestamp;
+use anio_core::error::FailureKind;
+use anio_core::run::FactKind;
+use anio_store::record::{FactRecord, RunStatus};
+
+use crate::diary::Line;
+use crate::history::StoredRun;
+use crate::intent::Intent;
+use crate::reference::{Handling, TaskRunName};
+
+/// One life of a run.
+#[derive(Clone, Debug)]
+pub(super) struct Life<'a> {
+    pub(super) facts: Vec<&'a FactRecord>,
+    /// With their positions in the diary.
+    pub(super) lines: Vec<(usize, &'a Line)>,
+    /// How it ended.
+    pub(super) status: RunStatus,
+    /// When it had ended at the latest; `None` while it goes on.
+    pub(super) ended_at: Option<Timestamp>,
+    pub(super) is_last: bool,
+    /// What was cleared at its beginning, with the attempts that it had before.
+    pub(super) cleared: HashMap<TaskRunName, u32>,
+}
+
+impl<'a> Life<'a> {
+    /// The lives of a run, the first first.
+    pub(super) fn all(run: &'a StoredRun, lines: &[(usize, &'a Line)]) -> Vec<Self> {
+        let mut lives = vec![Self {
+            facts: Vec::new(),
+            lines: lines.to_vec(),
+            status: run.status,
+            ended_at: run.finished_at.filter(|_| run.status.is_terminal()),
+            is_last: true,
+            cleared: HashMap::new(),
+        }];
+        // Facts that clear are committed together, all of one moment.
+        let mut clearing = None;
+        for fact in &run.facts {
+            let is_new = fact.kind == FactKind::Cleared && clearing != Some(fact.at);
+            if is_new {
+                clearing = Some(fact.at);
+                let cleared = run.facts.iter().filter(|of| of.kind == FactKind::Cleared && of.at == fact.at);
+                let cleared = cleared.map(|of| (name(of), of.attempt)).collect();
+                let heir = lives.last_mut().expect("a run has a life").cut(fact.at, cleared);
+                lives.push(heir);
+            }
+            if fact.kind != FactKind::Cleared {
+                lives.last_mut().expect("a run has a life").facts.push(fact);
+            }
+        }
+        lives
+    }
+
+    /// Ends this life at a moment, and begins the next with what is not cleared.
+    fn cut(&mut self, at: Timestamp, cleared: HashMap<TaskRunName, u32>) -> Self {
+        let is_kept = |name: &TaskRunName| {
+            !cleared.contains_key(name) && !cleared.contains_key(&(name.0.clone(), None))
+        };
+        // That a whole task was given up is taken back with any of its task runs.
+        let is_kept_fact = |fact: &FactRecord| {
+            let was_asked = fact.kind == FactKind::Cancelled && fact.map_index.is_none();
+            is_kept(&name(fact)) && !(was_asked && cleared.keys().any(|(task, _)| fact.task == **task))
+        };
+        let (lines, after): (Vec<_>, Vec<_>) = self.lines.iter().partition(|(_, line)| line.at < at);
+        let heir = Self {
+            facts: self.facts.iter().copied().filter(|fact| is_kept_fact(fact)).collect(),
+            lines: lines.iter().copied().filter(|(_, line)| is_kept(&line.task_run)).chain(after).collect(),
+            cleared,
+            ..self.clone()
+        };
+        (self.lines, self.status, self.ended_at, self.is_last) = (lines, RunStatus::Failed, Some(at), false);
+        heir
+    }
+
+    /// How many attempts a task run had before this life.
+    pub(super) fn attempts_before(&self, name: &TaskRunName) -> u32 {
+        self.cleared.get(name).copied().unwrap_or_default()
+    }
+
+    /// What people did, by what is recorded.
+    pub(super) fn handling(&self) -> Handling {
+        let is_given_up = |fact: &&&FactRecord| matches!(&fact.kind, FactKind::Failed { failure, retry_at: None, .. } if failure.kind == FailureKind::Cancelled);
+        let given_up: BTreeSet<TaskRunName> =
+            self.facts.iter().filter(is_given_up).map(|fact| name(fact)).collect();
+        Handling { mended: !self.cleared.is_empty(), given_up }
+    }
+
+    /// Whether the run was stopped before all was done that there was to do.
+    pub(super) const fn is_cut_short(&self, run: &StoredRun) -> bool {
+        match self.status {
+            RunStatus::Cancelled => true,
+            RunStatus::Failed => matches!(run.intent, Intent::Late(_)),
+            _ => false,
+        }
+    }
+}
+
+pub(super) fn name(fact: &FactRecord) -> TaskRunName {
+    (fact.task.to_string(), fact.map_index)
+}

@@ -1,0 +1,53 @@
+//! A retry undoes what failed, and what comes after it; attempts are counted on.
+
+use std::collections::BTreeSet;
+
+use super::life::{Life, name};
+use super::{Rule, Violation, is_final};
+use crate::blueprint::Blueprint;
+use crate::history::StoredRun;
+use crate::reference::TaskRunName;
+use anio_core::run::FactKind;
+
+/// Checks what each retry of a run cleared. That nothing else is executed again is seen where the life after
+/// it is checked: what was kept has its success there.
+pub(super) fn check(blueprint: &Blueprint, run: &StoredRun, lives: &[Life<'_>], out: &mut Vec<Violation>) {
+    for pair in lives.windows(2) {
+        let [before, after] = pair else { continue };
+        let failed: BTreeSet<TaskRunName> = before
+            .facts
+            .iter()
+            .filter(|fact| is_final(fact) && matches!(fact.kind, FactKind::Failed { .. }))
+            .map(|fact| name(fact))
+            .collect();
+        let undone = tasks_after(blueprint, &failed);
+        for cleared in after.cleared.keys() {
+            if !failed.contains(cleared) && !undone.contains(cleared.0.as_str()) {
+                let found = "it was cleared, and had not failed, nor had any before it".to_owned();
+                let (run, task_run) = (Some(run.id), Some(cleared.clone()));
+                out.push(Violation { rule: Rule::RetriesKeepWhatSucceeded, run, task_run, found });
+            }
+        }
+        for failed in failed.iter().filter(|failed| !after.cleared.contains_key(*failed)) {
+            let found = "it had failed, and was not cleared".to_owned();
+            let (run, task_run) = (Some(run.id), Some(failed.clone()));
+            out.push(Violation { rule: Rule::RetriesKeepWhatSucceeded, run, task_run, found });
+        }
+    }
+}
+
+/// All tasks that come after one of these.
+fn tasks_after<'a>(blueprint: &'a Blueprint, failed: &BTreeSet<TaskRunName>) -> BTreeSet<&'a str> {
+    let mut after = BTreeSet::new();
+    for task in &blueprint.tasks {
+        let mut before = task.after.iter().chain(&task.settled).chain(&task.mapped_over);
+        let is_undone = before.any(|&position| {
+            let name = &blueprint.tasks[position].name;
+            after.contains(name.as_str()) || failed.iter().any(|(task, _)| task == name)
+        });
+        if is_undone {
+            after.insert(task.name.as_str());
+        }
+    }
+    after
+}
