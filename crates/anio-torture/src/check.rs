@@ -4,156 +4,26 @@
 //! must come to. Where it compares moments it compares positions in the diary, which one file orders for all
 //! processes, or an attempt's own number; by the clock it goes in one place, which says why it may.
 
+mod bodies;
 mod control;
 mod life;
 mod limits;
 mod retry;
+mod rule;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
 
 use anio_core::RunId;
 use anio_core::run::FactKind;
 use anio_store::record::{FactRecord, RunStatus};
 
 use self::life::Life;
+pub use self::rule::{Rule, Violation};
 use crate::blueprint::{Blueprint, Fate};
-use crate::diary::{Line, What};
+use crate::diary::Line;
 use crate::history::{History, StoredRun, word};
 use crate::intent::Intent;
 use crate::reference::{self, Expected, ExpectedTaskRun, TaskRunName};
-
-/// What must hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rule {
-    /// A run whose submit was acknowledged is in the database, as it was submitted.
-    AcknowledgedRunsAreKept,
-    /// An end that was acknowledged does not change.
-    AcknowledgedEndsAreKept,
-    /// Every run ends.
-    RunsEnd,
-    /// A run ends as it would have without crashes.
-    StatusAgrees,
-    /// Bodies execute for runs that are durable, and for no others.
-    BodiesBelongToRuns,
-    /// What would be skipped without crashes does not execute.
-    NothingExtraExecutes,
-    /// Every task run that executes without crashes has one end, and nothing is recorded after it.
-    TaskRunsEndOnce,
-    /// Outputs are those of an execution without crashes.
-    OutputsAgree,
-    /// What is written into the context is, too.
-    WritesAgree,
-    /// So is how often a task run fails.
-    FailuresAgree,
-    /// Maps are as wide as their lists.
-    WidthsAgree,
-    /// A fact is recorded once.
-    FactsAreRecordedOnce,
-    /// The attempts of a task run count up without gaps.
-    AttemptsCountUp,
-    /// A recorded success was executed.
-    SuccessesWereExecuted,
-    /// Bodies are given what they would be given without crashes.
-    InputsAgree,
-    /// What has succeeded is not begun again.
-    SuccessIsFinal,
-    /// A body begins after all that it depends on has ended.
-    DependenciesEndFirst,
-    /// What a body depends on is durable by then: it does not begin again.
-    DependenciesAreDurable,
-    /// A process begins an attempt once.
-    AttemptsBeginOncePerProcess,
-    /// A crash costs no more than what was under way.
-    CrashesCostWhatWasUnderWay,
-    /// Nothing of a run begins after its end.
-    EndsAreEnds,
-    /// A run whose cancel was acknowledged while it still had something to do ends cancelled; a process that
-    /// was started later begins nothing of it.
-    CancelsHold,
-    /// So does a task that was cancelled; and none ends so for which nobody asked.
-    TaskCancelsHold,
-    /// A run that was seen paused begins nothing until somebody is about to resume it.
-    PausesHold,
-    /// A process that was started after a run's deadline begins nothing of it.
-    DeadlinesHold,
-    /// A run that is due at a time begins nothing before.
-    DueRunsWait,
-    /// An idempotency key is one run.
-    KeysAreOneRun,
-    /// A retry undoes what failed and what comes after it, and nothing else.
-    RetriesKeepWhatSucceeded,
-    /// A callback is called after the end that it is for is durable: that task run does not begin again.
-    CallbacksAreTrue,
-    /// A callback is called at least once before the run has ended.
-    CallbacksAreCalled,
-    /// The bodies of a process never hold more than its limits allow.
-    LimitsHold,
-}
-
-impl Rule {
-    /// All rules.
-    pub const ALL: [Self; 31] = [
-        Self::AcknowledgedRunsAreKept,
-        Self::AcknowledgedEndsAreKept,
-        Self::RunsEnd,
-        Self::StatusAgrees,
-        Self::BodiesBelongToRuns,
-        Self::NothingExtraExecutes,
-        Self::TaskRunsEndOnce,
-        Self::OutputsAgree,
-        Self::WritesAgree,
-        Self::FailuresAgree,
-        Self::WidthsAgree,
-        Self::FactsAreRecordedOnce,
-        Self::AttemptsCountUp,
-        Self::SuccessesWereExecuted,
-        Self::InputsAgree,
-        Self::SuccessIsFinal,
-        Self::DependenciesEndFirst,
-        Self::DependenciesAreDurable,
-        Self::AttemptsBeginOncePerProcess,
-        Self::CrashesCostWhatWasUnderWay,
-        Self::EndsAreEnds,
-        Self::CancelsHold,
-        Self::TaskCancelsHold,
-        Self::PausesHold,
-        Self::DeadlinesHold,
-        Self::DueRunsWait,
-        Self::KeysAreOneRun,
-        Self::RetriesKeepWhatSucceeded,
-        Self::CallbacksAreTrue,
-        Self::CallbacksAreCalled,
-        Self::LimitsHold,
-    ];
-}
-
-/// A rule that does not hold, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The rule.
-    pub rule: Rule,
-    /// The run.
-    pub run: Option<RunId>,
-    /// The task run.
-    pub task_run: Option<TaskRunName>,
-    /// What was found.
-    pub found: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.rule)?;
-        if let Some(run) = self.run {
-            write!(f, ", run {run}")?;
-        }
-        if let Some((task, index)) = &self.task_run {
-            write!(f, ", task {task}")?;
-            index.map_or(Ok(()), |index| write!(f, " element {index}"))?;
-        }
-        write!(f, ": {}", self.found)
-    }
-}
 
 /// Checks a history of runs of these blueprints; runs of other workflows are left out.
 pub fn check(history: &History, blueprints: &[Blueprint]) -> Vec<Violation> {
@@ -175,9 +45,9 @@ pub fn check(history: &History, blueprints: &[Blueprint]) -> Vec<Violation> {
         let Some(blueprint) = by_name.get(run.workflow.as_str()) else { continue };
         let lines = diary.get(&run.id).map_or(&[][..], Vec::as_slice);
         control::check(history, run, lines, &mut violations);
-        let lives = Life::all(run, lines);
-        retry::check(blueprint, run, &lives, &mut violations);
-        for life in &lives {
+        let all = Life::all(run, lines);
+        retry::check(blueprint, run, &all, &mut violations);
+        for life in &all {
             let handling = life.handling();
             let expected = reference::execute(blueprint, run.n, &handling);
             let is_whole = run.status.is_terminal() && !life.is_cut_short(run);
@@ -420,123 +290,6 @@ impl RunCheck<'_> {
                 if !found.iter().eq(expected.write.iter().map(|(key, value)| (key, value))) {
                     let found = format!("{found:?}; without crashes {:?}", expected.write);
                     self.violate(Rule::WritesAgree, Some(name), found);
-                }
-            }
-        }
-    }
-
-    fn check_lines(
-        &mut self,
-        name: &TaskRunName,
-        expected: &ExpectedTaskRun,
-        facts: &[&FactRecord],
-        lines: &[(usize, &Line)],
-    ) -> usize {
-        let is_other = |line: &Line| line.what != What::Called && line.inputs != expected.inputs;
-        for (_, line) in lines.iter().filter(|(_, line)| is_other(line)) {
-            let found = format!("process {} gave attempt {} other inputs", line.pid, line.attempt);
-            self.violate(Rule::InputsAgree, Some(name), found);
-        }
-        let by_living = |line: &Line| !self.history.zombies.contains(&line.pid);
-        let begins: Vec<&Line> = lines
-            .iter()
-            .map(|(_, line)| *line)
-            .filter(|line| line.what == What::Begin && by_living(line))
-            .collect();
-        let success = facts.iter().find(|fact| matches!(fact.kind, FactKind::Succeeded { .. }));
-        if let Some(success) = success {
-            let ended = |line: &&Line| line.what == What::End && line.attempt == success.attempt;
-            if !lines.iter().map(|(_, line)| *line).any(|line| ended(&line)) {
-                let found = format!("attempt {} is recorded, and no body of it ended", success.attempt);
-                self.violate(Rule::SuccessesWereExecuted, Some(name), found);
-            }
-            // By the clock too: the fact's time is when its own body returned, so a body that begins later is
-            // one more, and its begin was decided without that fact.
-            let again = |line: &&&Line| line.attempt > success.attempt || line.at > success.at;
-            if let Some(line) = begins.iter().find(again) {
-                let found = format!(
-                    "attempt {} succeeded; process {} began attempt {} {:?} later",
-                    success.attempt,
-                    line.pid,
-                    line.attempt,
-                    line.at.since(success.at)
-                );
-                self.violate(Rule::SuccessIsFinal, Some(name), found);
-            }
-        }
-        let mut seen = HashSet::new();
-        for line in &begins {
-            if !seen.insert((line.pid, line.attempt)) {
-                let found = format!("process {} began attempt {} twice", line.pid, line.attempt);
-                self.violate(Rule::AttemptsBeginOncePerProcess, Some(name), found);
-            }
-        }
-        begins.len().saturating_sub(expected.n_attempts as usize)
-    }
-
-    /// Looks at the callbacks of one task run.
-    fn check_calls(&mut self, name: &TaskRunName, facts: &[&FactRecord], lines: &[(usize, &Line)]) {
-        let tells = self.blueprint.tasks.iter().any(|task| task.name == name.0 && task.tells);
-        let end = facts.iter().find(|fact| is_final(fact));
-        let succeeded = end.is_some_and(|fact| matches!(fact.kind, FactKind::Succeeded { .. }));
-        let is_true = |line: &Line| {
-            end.is_some_and(|end| end.attempt == line.attempt) && line.inputs == u64::from(succeeded)
-        };
-        let calls = || lines.iter().filter(|(_, line)| line.what == What::Called);
-        for (position, call) in calls() {
-            let again = lines.iter().find(|(at, line)| {
-                let is_living = !self.history.zombies.contains(&line.pid);
-                at > position && line.what == What::Begin && is_living
-            });
-            if !is_true(call) {
-                let found = format!(
-                    "process {} called it for attempt {}; {}",
-                    call.pid,
-                    call.attempt,
-                    all_in_short(facts)
-                );
-                self.violate(Rule::CallbacksAreTrue, Some(name), found);
-            } else if let Some((_, line)) = again {
-                let found = format!(
-                    "process {} began attempt {} after a callback for its end",
-                    line.pid, line.attempt
-                );
-                self.violate(Rule::CallbacksAreTrue, Some(name), found);
-            }
-        }
-        let in_time = |(_, call): &(usize, &Line)| self.life.ended_at.is_none_or(|end| call.at <= end);
-        if tells && end.is_some() && self.life.ended_at.is_some() && !calls().any(in_time) {
-            let found = format!("{} calls, none before the end of the run", calls().count());
-            self.violate(Rule::CallbacksAreCalled, Some(name), found);
-        }
-    }
-
-    /// Looks at what began before what it depends on, by position in the diary.
-    fn check_order(&mut self, lines: &BTreeMap<TaskRunName, Vec<(usize, &Line)>>) {
-        let expected = self.expected;
-        let zombies = &self.history.zombies;
-        let of = |name: &TaskRunName, what: What| {
-            let lines = lines.get(name).map_or(&[][..], Vec::as_slice).iter();
-            let is_it = move |(_, line): &&(usize, &Line)| line.what == what && !zombies.contains(&line.pid);
-            lines.filter(is_it).map(|(position, _)| *position)
-        };
-        for (name, task_run) in &expected.task_runs {
-            let Some(begun) = of(name, What::Begin).min() else { continue };
-            let settled = task_run.told_of.iter().map(|told_of| (told_of, false));
-            for (dependency, succeeds) in
-                task_run.dependencies.iter().map(|dependency| (dependency, true)).chain(settled)
-            {
-                let elements = (dependency.clone(), None)..=(dependency.clone(), Some(u32::MAX));
-                for (before, _) in expected.task_runs.range(elements) {
-                    let (task, index) = before;
-                    if succeeds && of(before, What::End).min().is_none_or(|ended| ended > begun) {
-                        let found = format!("it began before {task} {index:?} had ended");
-                        self.violate(Rule::DependenciesEndFirst, Some(name), found);
-                    }
-                    if of(before, What::Begin).max().is_some_and(|again| again > begun) {
-                        let found = format!("{task} {index:?} began again after this had begun");
-                        self.violate(Rule::DependenciesAreDurable, Some(name), found);
-                    }
                 }
             }
         }

@@ -192,7 +192,7 @@ impl Worker {
             let run = handle.id();
             if wait(&handle).await == Some(RunStatus::Failed)
                 && intent.may_be_retried()
-                && run.as_uuid().as_u128() % 2 == 0
+                && run.as_uuid().as_u128().is_multiple_of(2)
             {
                 match operator::retry(&engine, &settings, run).await {
                     Ok(again) => drop(wait(&again).await),

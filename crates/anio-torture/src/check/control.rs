@@ -72,7 +72,7 @@ impl Check<'_> {
                 }
             }
             Intent::Late(deadline) => {
-                self.nothing_in_later_processes(Rule::DeadlinesHold, deadline, |_| true)
+                self.nothing_in_later_processes(Rule::DeadlinesHold, deadline, |_| true);
             }
             _ => {}
         }

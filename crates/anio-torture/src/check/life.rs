@@ -33,7 +33,7 @@ pub(super) struct Life<'a> {
 impl<'a> Life<'a> {
     /// The lives of a run, the first first.
     pub(super) fn all(run: &'a StoredRun, lines: &[(usize, &'a Line)]) -> Vec<Self> {
-        let mut lives = vec![Self {
+        let mut all = vec![Self {
             facts: Vec::new(),
             lines: lines.to_vec(),
             status: run.status,
@@ -49,14 +49,14 @@ impl<'a> Life<'a> {
                 clearing = Some(fact.at);
                 let cleared = run.facts.iter().filter(|of| of.kind == FactKind::Cleared && of.at == fact.at);
                 let cleared = cleared.map(|of| (name(of), of.attempt)).collect();
-                let heir = lives.last_mut().expect("a run has a life").cut(fact.at, cleared);
-                lives.push(heir);
+                let heir = all.last_mut().expect("a run has a life").cut(fact.at, cleared);
+                all.push(heir);
             }
             if fact.kind != FactKind::Cleared {
-                lives.last_mut().expect("a run has a life").facts.push(fact);
+                all.last_mut().expect("a run has a life").facts.push(fact);
             }
         }
-        lives
+        all
     }
 
     /// Ends this life at a moment, and begins the next with what is not cleared.
@@ -85,11 +85,20 @@ impl<'a> Life<'a> {
         self.cleared.get(name).copied().unwrap_or_default()
     }
 
-    /// What people did, by what is recorded.
+    /// What people did, by what is recorded. An attempt that fails by itself after its task was cancelled is
+    /// the last, as if it had been told to stop.
     pub(super) fn handling(&self) -> Handling {
-        let is_given_up = |fact: &&&FactRecord| matches!(&fact.kind, FactKind::Failed { failure, retry_at: None, .. } if failure.kind == FailureKind::Cancelled);
+        let is_asked = |at: usize, fact: &FactRecord| {
+            self.facts[..at].iter().any(|of| of.kind == FactKind::Cancelled && of.task == fact.task)
+        };
+        let is_given_up = |(at, fact): &(usize, &&FactRecord)| match &fact.kind {
+            FactKind::Failed { failure, retry_at: None, .. } => {
+                failure.kind == FailureKind::Cancelled || is_asked(*at, fact)
+            }
+            _ => false,
+        };
         let given_up: BTreeSet<TaskRunName> =
-            self.facts.iter().filter(is_given_up).map(|fact| name(fact)).collect();
+            self.facts.iter().enumerate().filter(is_given_up).map(|(_, fact)| name(fact)).collect();
         Handling { mended: !self.cleared.is_empty(), given_up }
     }
 

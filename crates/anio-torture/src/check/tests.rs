@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::blueprint::{How, RESOURCE_UNITS, TaskBlueprint, Trouble, Yields};
+use crate::diary::What;
 use crate::history::Ack;
 use crate::operator::{Ask, Asked};
 use crate::reference::Handling;

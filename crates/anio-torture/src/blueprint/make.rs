@@ -1,0 +1,203 @@
+//! Draws the tasks of a blueprint: chains, diamonds, random graphs, maps.
+
+use std::time::Duration;
+
+use anio_core::Lane;
+
+use super::{How, TaskBlueprint, Trouble, When, WriteKind, Yields};
+use crate::dice::Dice;
+
+/// What is true of all tasks: they are now short, now long, here and there, and some fail.
+fn task(dice: &mut Dice, position: usize) -> TaskBlueprint {
+    let lane = match dice.below(10) {
+        0 | 1 => Lane::Cpu,
+        2 => Lane::Blocking,
+        _ => Lane::Async,
+    };
+    // Long ones wait up to 50 ms; those that keep a core busy do so for less.
+    let longest = match (dice.below(10), lane) {
+        (0..5, _) => 0,
+        (5..8, _) | (_, Lane::Cpu) => 5,
+        (8, _) => 15,
+        _ => 50,
+    };
+    TaskBlueprint {
+        name: format!("t{position:02}"),
+        seed: dice.roll(),
+        after: Vec::new(),
+        settled: Vec::new(),
+        mapped_over: None,
+        when: None,
+        reads: Vec::new(),
+        writes: if dice.percent(30) { WriteKind::Own } else { WriteKind::Nothing },
+        yields: Yields::Number,
+        lane,
+        pace: dice.duration(Duration::from_millis(longest)),
+        trouble: Trouble::None,
+        attempts: 1,
+        backoff: dice.duration(Duration::from_millis(12)),
+        priority: dice.below(3) as i32 - 1,
+        concurrency: dice.percent(8).then_some(2),
+        needs: if dice.percent(8) { 1 + dice.below(2) as u32 } else { 0 },
+        tells: dice.percent(20),
+    }
+}
+
+/// Gives one task in six an attempt that fails, and one in thirty a bad end.
+fn trouble(dice: &mut Dice, task: &mut TaskBlueprint) {
+    let how = match dice.below(8) {
+        0 => How::Panic,
+        1 if task.lane == Lane::Async => How::Hang,
+        _ => How::Error,
+    };
+    match dice.below(120) {
+        0..20 => {
+            let n = 1 + dice.below(3) as u32;
+            task.trouble = Trouble::AtFirst(n, how);
+            task.attempts = n + 1;
+        }
+        20..24 => {
+            let how = if dice.percent(50) { How::Fatal } else { how };
+            task.attempts = 1 + dice.below(3) as u32;
+            task.trouble =
+                if task.mapped_over.is_some() { Trouble::EveryFourth(how) } else { Trouble::Always(how) };
+        }
+        _ => {}
+    }
+    // What has a time-out must not come near it by being long.
+    if task.hangs() {
+        task.pace = Duration::ZERO;
+    }
+}
+
+fn finish(dice: &mut Dice, mut tasks: Vec<TaskBlueprint>) -> Vec<TaskBlueprint> {
+    let before = ancestors(&tasks);
+    for position in 0..tasks.len() {
+        let wrote: Vec<usize> =
+            before[position].iter().copied().filter(|&a| tasks[a].writes == WriteKind::Own).collect();
+        if !wrote.is_empty() && dice.percent(40) {
+            tasks[position].reads = vec![wrote[dice.position(wrote.len())]];
+        }
+        branch(dice, &mut tasks, position, &before[position]);
+        if tasks[position].mapped_over.is_some() {
+            // There are many of them.
+            tasks[position].pace /= 8;
+        }
+        trouble(dice, &mut tasks[position]);
+    }
+    tasks
+}
+
+/// Lets some tasks take whatever becomes of those before them, and some run on a condition only.
+fn branch(dice: &mut Dice, tasks: &mut [TaskBlueprint], position: usize, before: &[usize]) {
+    if before.is_empty() {
+        return;
+    }
+    if !tasks[position].after.is_empty() && dice.percent(15) {
+        let task = &mut tasks[position];
+        let at = dice.position(task.after.len());
+        task.settled.push(task.after.swap_remove(at));
+    }
+    let any = |dice: &mut Dice| before[dice.position(before.len())];
+    if dice.percent(12) {
+        let writers: Vec<usize> = before
+            .iter()
+            .copied()
+            .filter(|&a| tasks[a].writes == WriteKind::Own && tasks[a].mapped_over.is_none())
+            .collect();
+        tasks[position].when = Some(match dice.below(8) {
+            0 => When::Failed(any(dice)),
+            1 | 2 => When::NotSkipped(any(dice)),
+            3 | 4 if !writers.is_empty() => When::IsLow(writers[dice.position(writers.len())]),
+            _ => When::AnySucceeded(vec![any(dice), any(dice)]),
+        });
+    }
+}
+
+fn ancestors(tasks: &[TaskBlueprint]) -> Vec<Vec<usize>> {
+    let mut all: Vec<Vec<usize>> = Vec::new();
+    for task in tasks {
+        let mut before: Vec<usize> = Vec::new();
+        for &dependency in task.after.iter().chain(&task.mapped_over) {
+            before.push(dependency);
+            before.extend(&all[dependency]);
+        }
+        before.sort_unstable();
+        before.dedup();
+        all.push(before);
+    }
+    all
+}
+
+pub(super) fn chain(dice: &mut Dice) -> Vec<TaskBlueprint> {
+    let n_tasks = 5 + dice.position(26);
+    let sums = dice.percent(50);
+    let tasks = (0..n_tasks).map(|position| {
+        let mut task = task(dice, position);
+        task.after = position.checked_sub(1).into_iter().collect();
+        if sums {
+            task.writes = WriteKind::Sum;
+        }
+        task
+    });
+    let tasks = tasks.collect();
+    finish(dice, tasks)
+}
+
+pub(super) fn diamonds(dice: &mut Dice) -> Vec<TaskBlueprint> {
+    let mut tasks = vec![task(dice, 0)];
+    while tasks.len() < 6 || tasks.len() < 20 && dice.percent(60) {
+        let top = tasks.len() - 1;
+        let n_middle = 2 + dice.position(4);
+        for _ in 0..n_middle {
+            tasks.push(TaskBlueprint { after: vec![top], ..task(dice, tasks.len()) });
+        }
+        let bottom = tasks.len();
+        tasks.push(TaskBlueprint { after: (top + 1..bottom).collect(), ..task(dice, bottom) });
+    }
+    finish(dice, tasks)
+}
+
+pub(super) fn random(dice: &mut Dice) -> Vec<TaskBlueprint> {
+    let n_tasks = 5 + dice.position(26);
+    let mut tasks: Vec<TaskBlueprint> = Vec::new();
+    for position in 0..n_tasks {
+        let mut task = task(dice, position);
+        let nearest = position.saturating_sub(8);
+        for _ in 0..dice.below(4) {
+            let dependency = nearest + dice.position(position - nearest);
+            if dependency < position && !task.after.contains(&dependency) {
+                task.after.push(dependency);
+            }
+        }
+        if dice.percent(15) {
+            task.yields = Yields::List;
+        }
+        if dice.percent(20) && position > 0 {
+            let over = nearest + dice.position(position - nearest);
+            if (tasks[over].yields == Yields::List || tasks[over].mapped_over.is_some())
+                && !task.after.contains(&over)
+            {
+                task.mapped_over = Some(over);
+            }
+        }
+        tasks.push(task);
+    }
+    finish(dice, tasks)
+}
+
+/// A list, a map over it, a map over that map (nested where its elements are lists), and a join; twice.
+pub(super) fn maps(dice: &mut Dice) -> Vec<TaskBlueprint> {
+    let mut tasks: Vec<TaskBlueprint> = Vec::new();
+    for _ in 0..=dice.below(2) {
+        let list = tasks.len();
+        let before = list.checked_sub(1).into_iter().collect();
+        tasks.push(TaskBlueprint { after: before, yields: Yields::List, ..task(dice, list) });
+        let yields = if dice.percent(30) { Yields::List } else { Yields::Number };
+        tasks.push(TaskBlueprint { mapped_over: Some(list), yields, ..task(dice, list + 1) });
+        tasks.push(TaskBlueprint { mapped_over: Some(list + 1), after: vec![list], ..task(dice, list + 2) });
+        tasks.push(TaskBlueprint { after: vec![list + 2, list], ..task(dice, list + 3) });
+    }
+    tasks.push(TaskBlueprint { after: vec![0], ..task(dice, tasks.len()) });
+    finish(dice, tasks)
+}
