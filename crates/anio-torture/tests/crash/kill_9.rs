@@ -29,6 +29,8 @@ fn kill_9(backend: &str, place: Place, n_workers: usize) {
     let report = Report { backend: backend.to_owned(), seed, ..Report::of(&aftermath, 0, begun.elapsed()) };
     tell(&serde_json::to_string(&report).unwrap());
     assert!(report.kills >= KILLS && report.task_runs > 100, "seed {seed}: a storm in which little happened");
+    let of_each = [report.cancels, report.task_cancels, report.seen_paused, report.retries, report.keyed.1];
+    assert!(of_each.iter().all(|&n| n > 0), "seed {seed}: {report:?}");
 }
 
 #[test]
