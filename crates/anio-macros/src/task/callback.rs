@@ -100,7 +100,7 @@ fn callback(path: &Path, has_failed: bool) -> TokenStream {
             #read_failure
             let #context: &::anio::__private::Context = &#ending.context;
             match #called.await {
-                ::core::result::Result::Ok(()) => ::core::result::Result::Ok(()),
+                ::core::result::Result::Ok(_done) => ::core::result::Result::Ok(()),
                 ::core::result::Result::Err(#error) => ::core::result::Result::Err(#convert),
             }
         })
