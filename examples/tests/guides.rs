@@ -41,6 +41,7 @@ examples_print_their_last_comment! {
     readme
     run_time_graph
     shared_state
+    submit_in_transaction
 }
 
 #[test]
@@ -60,7 +61,7 @@ fn the_readme_shows_a_program_that_runs() {
 
 #[test]
 fn the_guides_show_the_source_of_examples() {
-    for guide in ["durable-parallelism.md", "lanes.md"] {
+    for guide in ["durable-parallelism.md", "lanes.md", "operations.md"] {
         tutorial_check::shows_the_source(&Path::new(DIRECTORY).join("../docs").join(guide));
     }
 }

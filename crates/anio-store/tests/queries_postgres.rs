@@ -1,0 +1,26 @@
+//! The queries that the guide to operations shows are understood by Postgres, too. (What they find is tested on
+//! SQLite, with the examples.)
+
+#![cfg(feature = "postgres")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use anio_store::Durability;
+use anio_store::backend::Backend;
+use anio_store::postgres::Postgres;
+use anio_testkit::postgres::test_database;
+
+const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
+
+#[test]
+fn the_queries_of_the_guide_are_understood() {
+    let Some(database) = test_database() else { return };
+    Postgres::connect(&database.url(), Durability::Full).unwrap().migrate().unwrap();
+    let guide = std::fs::read_to_string(GUIDE).unwrap();
+    let blocks = guide.split("\n```sql\n").skip(1).map(|rest| rest.split_once("\n```").unwrap().0);
+    let queries: Vec<&str> = blocks.filter(|block| block.contains("\nselect")).collect();
+    assert_eq!(queries.len(), 12);
+    for query in queries {
+        let rows = database.query(query).unwrap_or_else(|error| panic!("{query}\n{error}"));
+        assert!(rows.is_empty(), "{query}");
+    }
+}
