@@ -2,7 +2,6 @@
 //! SQLite, with the examples.)
 
 #![cfg(feature = "postgres")]
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use anio_store::Durability;
 use anio_store::backend::Backend;
