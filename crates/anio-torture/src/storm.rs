@@ -8,6 +8,7 @@ use anio_core::Timestamp;
 use crate::Result;
 use crate::dice::{Dice, mix};
 use crate::history::{History, read_runs};
+use crate::operator::Asked;
 use crate::settings::Settings;
 use crate::worker_process::{Event, WorkerProcess};
 use crate::{check, diary};
@@ -153,7 +154,7 @@ impl Raging<'_> {
 
     /// Some die while they start, some after an event of theirs, at any instant.
     fn wait_for_the_instant(&mut self, worker: &mut WorkerProcess) -> Result<()> {
-        let longest = match self.dice.below(10) {
+        let longest = match self.dice.below(12) {
             0 | 1 => 60,
             kind => {
                 let is_up = worker.wait_for(PATIENCE, |event| *event == Event::Up);
@@ -171,6 +172,12 @@ impl Raging<'_> {
                     8 => {
                         worker.shut_down();
                         60
+                    }
+                    // Right after something was asked of a run, before it is done.
+                    9 | 10 => {
+                        let is_asked = |event: &Event| matches!(event, Event::Asked(ask) if matches!(ask.what, Asked::Cancel | Asked::GiveUp(_) | Asked::Pause));
+                        worker.next_such(Duration::from_millis(400), is_asked);
+                        2
                     }
                     // Right after an acknowledgement.
                     _ => {

@@ -97,6 +97,17 @@ impl WorkerProcess {
         }
     }
 
+    /// The next event of a kind, from now on; `None` when none comes in time, or ever.
+    pub fn next_such(&mut self, patience: Duration, is_it: impl Fn(&Event) -> bool) -> Option<Event> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let event = self.next(deadline.saturating_duration_since(Instant::now()))?;
+            if is_it(&event) {
+                return Some(event);
+            }
+        }
+    }
+
     /// Waits for an event, also one that came before.
     ///
     /// # Errors
