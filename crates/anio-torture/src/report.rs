@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::diary::What;
 use crate::history::StoredRun;
+use crate::intent::Intent;
 use crate::operator::Asked;
 use crate::storm::Aftermath;
 
@@ -150,9 +151,13 @@ fn restarts(aftermath: &Aftermath) -> Times {
 }
 
 fn takeovers(aftermath: &Aftermath) -> Times {
+    // A run that somebody paused goes on when somebody resumes it.
+    let paused: HashSet<RunId> =
+        aftermath.history.runs.iter().filter(|run| run.intent == Intent::Pause).map(|run| run.id).collect();
     let times = aftermath.lives.iter().filter_map(|life| {
         let killed_at = life.killed_at?;
-        let held = held(aftermath, life.pid, killed_at);
+        let mut held = held(aftermath, life.pid, killed_at);
+        held.retain(|run| !paused.contains(run));
         let diary = &aftermath.history.diary;
         let first = diary
             .iter()

@@ -392,3 +392,37 @@ fn units_of_the_resource_are_counted_over_all_tasks() {
     }
     assert!(broken(&history).contains(&Rule::LimitsHold));
 }
+
+#[test]
+fn elements_of_a_map_that_was_given_up_may_have_begun_before_a_crash_and_left_no_facts() {
+    let mut history = good();
+    let end = history.runs[0].finished_at.unwrap();
+    let is_each = |task: &str| task == "each";
+    history.diary.retain(|line| {
+        let (task, what) = (&line.task_run.0, line.what);
+        task != "join" && !(is_each(task) && what == What::Called)
+    });
+    let mut facts = std::mem::take(&mut history.runs[0].facts);
+    let template = facts[0].clone();
+    facts.retain(|fact| fact.task != *"join" && fact.task != *"each");
+    let failure = Arc::new(TaskFailure::new(FailureKind::Cancelled, "cancelled by request"));
+    let failed = FactKind::Failed { started_at: end, failure, retry_at: None };
+    for (attempt, kind) in [(0, FactKind::Cancelled), (1, failed)] {
+        facts.push(FactRecord {
+            task: TaskName::trusted("each"),
+            attempt,
+            at: end,
+            kind,
+            ..template.clone()
+        });
+    }
+    history.runs[0].facts = facts;
+    let called = history.diary.iter().find(|line| line.what == What::Called).unwrap();
+    let called = Line { task_run: ("each".to_owned(), None), attempt: 1, inputs: 0, ..called.clone() };
+    history.diary.push(called);
+    assert_eq!(check(&history, &[blueprint()]), []);
+    // Facts of elements are another thing.
+    let element = FactRecord { task: TaskName::trusted("each"), map_index: Some(0), attempt: 1, ..template };
+    history.runs[0].facts.push(FactRecord { kind: FactKind::Started, ..element });
+    assert!(broken(&history).contains(&Rule::NothingExtraExecutes));
+}
