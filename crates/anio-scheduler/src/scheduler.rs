@@ -29,17 +29,6 @@ pub struct Finished {
     pub workflow: Workflow,
 }
 
-type LookAt = dyn FnOnce(Option<&RunState>) + Send;
-
-/// A look into the state of a run, `None` when it is not held here.
-pub(crate) struct Look(pub(crate) Box<LookAt>);
-
-impl std::fmt::Debug for Look {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Look")
-    }
-}
-
 /// What comes into the scheduler's inbox.
 #[derive(Debug)]
 pub(crate) enum Message {
@@ -69,11 +58,6 @@ pub(crate) enum Message {
     Follow {
         run: RunId,
         reply: oneshot::Sender<Option<watch::Receiver<u64>>>,
-    },
-    /// Look into the state of a run.
-    Inspect {
-        run: RunId,
-        look: Look,
     },
     Worker {
         reply: oneshot::Sender<WorkerId>,
@@ -311,22 +295,6 @@ impl Scheduler {
         // A pause and a resume of two callers may come in either order: the later change counts.
         let news = News { run, requested: record.requested, n: record.news };
         self.ask(|reply| Message::Heed { news, reply }).await
-    }
-
-    /// Looks into the state of a run that this worker holds; `None` when it does not hold it.
-    ///
-    /// # Errors
-    /// [`Error::Stopped`].
-    pub async fn inspect<T: Send + 'static>(
-        &self,
-        run: RunId,
-        look: impl FnOnce(&RunState) -> T + Send + 'static,
-    ) -> Result<Option<T>, Error> {
-        let (reply, answer) = oneshot::channel();
-        let look = Box::new(move |state: Option<&RunState>| drop(reply.send(state.map(look))));
-        let message = Message::Inspect { run, look: Look(look) };
-        self.inbox.send(message).await.map_err(|_| Error::Stopped { reason: None })?;
-        answer.await.map_err(|_| Error::Stopped { reason: None })
     }
 
     /// What changes whenever facts of a run become durable that this worker holds, and closes when it holds

@@ -196,7 +196,8 @@ fn a_database_without_the_tables_says_what_to_do() {
     assert!(matches!(error, StoreError::NoTables { .. }), "{error:?}");
     assert!(error.to_string().contains("open the engine on that database first"), "{error}");
     // Tables of an older version will not do either.
-    drop(block_on(Store::open(file.to_str().unwrap(), StoreOptions::default())).unwrap());
+    let store = block_on(Store::open(file.to_str().unwrap(), StoreOptions::default())).unwrap();
+    block_on(store.close());
     let mut older = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
     older.batch_execute("delete from anio_migrations where version = '0002'").unwrap();
     assert!(matches!(submit(), StoreError::NoTables { .. }));

@@ -95,16 +95,12 @@ impl RunHandle {
     /// All task runs, in topological order; a mapped task by its elements: which wait, are ready for a slot, run
     /// and since when, wait for their next attempt and until when, have ended and how, were skipped and why.
     ///
-    /// Of a run that this process executes as they are now; of another as far as its facts are stored: there an
-    /// attempt shows as running once it has run for 10 ms.
+    /// All of it is durable: what shows here is so after a crash, too. So an attempt shows as running once it has
+    /// run for 10 ms and that is stored, and until then as ready.
     ///
     /// # Errors
     /// [`Error::UnknownWorkflow`] when the run's workflow is not known to this program, those of the store.
     pub async fn tasks(&self) -> Result<Vec<TaskSummary>> {
-        let look = |state: &RunState| state.task_runs().map(TaskSummary::from).collect();
-        if let Some(tasks) = self.scheduler.inspect(self.id, look).await? {
-            return Ok(tasks);
-        }
         let record = self.record().await?;
         let outcome = self.outcome(record).await?;
         Ok(outcome.tasks())

@@ -36,7 +36,6 @@ pub use task_run::{TaskRunStatus, TaskRunView};
 
 use self::control::Halt;
 use self::scope::Scopes;
-use self::settle::Released;
 use self::task_run::{Map, Stage, State, TaskRun};
 use crate::error::{FailureKind, TaskFailure};
 use crate::name::RunId;
@@ -95,6 +94,8 @@ enum Awaited {
     Start(TaskRunKey),
     Retry(TaskRunKey, Timestamp),
     Settle(TaskRunKey),
+    /// The width of an empty map: those who wait for the map go on.
+    Empty(u32),
     End,
     Hold,
     Nothing,
@@ -325,11 +326,8 @@ impl RunState {
         self.n_calls += uncalled.len() as u32;
         effects.extend(uncalled.into_iter().map(Effect::Call));
         for task in undecided {
-            if !self.is_called_off()
-                && self.is_undecided(task)
-                && self.start(task, at, effects) == Released::AtOnce
-            {
-                self.propagate(task, at, effects);
+            if !self.is_called_off() && self.is_undecided(task) {
+                self.start(task, at, effects);
             }
         }
         // Whatever might be what killed the last worker has its start recorded before it starts: an element
@@ -456,6 +454,7 @@ impl RunState {
                     self.settled(key, at, effects);
                     self.call(key, effects);
                 }
+                Awaited::Empty(task) => self.propagate(task, at, effects),
                 Awaited::End => {
                     self.phase = Phase::Ended;
                     effects.push(Effect::Ended);

@@ -431,6 +431,8 @@ fn elements_are_given_up_alone() {
         }
         cases.push(Case::new(Limits { n_asks: 1, asks: asks(1), ..NO_NOTES }, &tasks));
     }
+    let empty = [(Lists(0), vec![]), (Succeeds, vec![Each(0)]), (Succeeds, vec![Whole(1)])];
+    cases.extend(both_orders(Limits { n_asks: 2, asks: asks(1), ..NO_NOTES }, &empty));
     explore_all("elements given up", cases);
 }
 

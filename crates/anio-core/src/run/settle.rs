@@ -19,14 +19,6 @@ use crate::plan::PlanTask;
 use crate::task::{Edge, Settled};
 use crate::time::Timestamp;
 
-/// Whether a task that was started has settled by that alone.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Released {
-    /// It is a map of nothing: its dependants have one less to wait for now.
-    AtOnce,
-    Later,
-}
-
 impl RunState {
     /// The end of a task run is decided: count it, and skip the dependants of a task that failed.
     pub(super) fn decided(&mut self, key: TaskRunKey) {
@@ -101,10 +93,7 @@ impl RunState {
                     continue;
                 }
                 match node.stage {
-                    Stage::Waiting => {
-                        let released = self.start(dependant, at, effects);
-                        open.extend((released == Released::AtOnce).then_some(dependant));
-                    }
+                    Stage::Waiting => self.start(dependant, at, effects),
                     // A task that was skipped for another's sake settles when all before it has: those that
                     // decide by it then find the same of every ancestor, whenever they are asked.
                     Stage::Skipped(_) => open.push(dependant),
@@ -116,16 +105,16 @@ impl RunState {
 
     /// Starts a task that has all it waits for: one task run, or one per element of its list; or none,
     /// where it decides so.
-    pub(super) fn start(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) -> Released {
+    pub(super) fn start(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
         let plan = Arc::clone(&self.plan);
         let planned = plan.task(task);
         if self.phase == Phase::Replaying && (planned.decides || planned.mapped_over().is_some()) {
-            return Released::Later; // A fact that tells the decision or the width follows, or `begin` decides.
+            return; // A fact that tells the decision or the width follows, or `begin` decides.
         }
         let key = TaskRunKey { task, map_index: None };
         if self.phase != Phase::Replaying && self.given_up.contains(&key) {
             self.fail_unstarted(key, at, control::given_up(), effects);
-            return Released::Later;
+            return;
         }
         if planned.decides {
             match self.decides_to_run(task, planned) {
@@ -134,18 +123,18 @@ impl RunState {
                     self.skip(task, &reason);
                     let fact = Fact { key, attempt: 0, at, kind: FactKind::Skipped { reason } };
                     self.persist(fact, Awaited::Settle(key), effects);
-                    return Released::Later;
+                    return;
                 }
                 Err(failure) => {
                     self.fail_unstarted(key, at, failure, effects);
-                    return Released::Later;
+                    return;
                 }
             }
         }
         let Some((list, len)) = planned.mapped_over() else {
             self.nodes[task as usize].stage = Stage::Single(self.fresh(key));
             self.offer(key, effects);
-            return Released::Later;
+            return;
         };
         let n = match len(&self.output_of(list)) {
             Ok(n) if n <= MAP_WIDTH_MAX => n as u32,
@@ -162,11 +151,13 @@ impl RunState {
                     }
                 };
                 self.fail_unstarted(key, at, TaskFailure::new(FailureKind::Data, message), effects);
-                return Released::Later;
+                return;
             }
         };
         self.nodes[task as usize].stage = self.fresh_map(task, n);
-        self.persist(Fact { key, attempt: 0, at, kind: FactKind::Expanded { n } }, Awaited::Nothing, effects);
+        let awaited = if n == 0 { Awaited::Empty(task) } else { Awaited::Nothing };
+        self.n_open -= u32::from(n == 0);
+        self.persist(Fact { key, attempt: 0, at, kind: FactKind::Expanded { n } }, awaited, effects);
         for index in 0..n {
             let key = TaskRunKey { task, map_index: Some(index) };
             if self.given_up.contains(&key) {
@@ -175,11 +166,6 @@ impl RunState {
                 self.offer(key, effects);
             }
         }
-        if n > 0 {
-            return Released::Later;
-        }
-        self.n_open -= 1;
-        Released::AtOnce
     }
 
     /// Why a task whose dependencies have all settled does not run; `None` when it does.

@@ -240,7 +240,6 @@ impl Worker {
                     live.map(|live| live.progress.get_or_insert_with(|| watch::Sender::new(0)).subscribe());
                 drop(reply.send(progress));
             }
-            Message::Inspect { run, look } => (look.0)(self.runs.get(&run).map(|live| &live.state)),
             Message::Worker { reply } => drop(reply.send(self.keeper.worker)),
             Message::Find { name, reply } => {
                 let found = self.workflows.get(name.as_str()).cloned().ok_or_else(|| {

@@ -342,6 +342,10 @@ impl Key<'_> {
                 Awaited::End => self.number(3),
                 Awaited::Nothing => self.number(4),
                 Awaited::Hold => self.number(5),
+                Awaited::Empty(task) => {
+                    self.number(6);
+                    self.number(*task);
+                }
             }
         }
     }

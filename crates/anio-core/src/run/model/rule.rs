@@ -207,18 +207,21 @@ impl Ledger {
     pub(super) fn task_succeeded(&self, case: &Case, task: u32) -> bool {
         match case.plan.task(task).mapped_over() {
             None => self.succeeded(TaskRunKey { task, map_index: None }),
-            Some(_) => self.map_became(case, task, |ended| ended == Ended::Succeeded),
+            Some(_) => self.map_became(task, |ended| ended == Ended::Succeeded),
         }
     }
 
     /// Whether all elements of a mapped task have ended thus.
-    fn map_became(&self, case: &Case, task: u32, thus: impl Fn(Ended) -> bool) -> bool {
+    fn map_became(&self, task: u32, thus: impl Fn(Ended) -> bool) -> bool {
         let ended =
             |index| self.entry(TaskRunKey { task, map_index: Some(index) }).and_then(|entry| entry.end);
-        // An empty list tells all there is to know of a map over it, before that is recorded.
+        // That there are none must be recorded, too: the task may still be given up before that.
+        let is_empty = || {
+            let whole = self.entry(TaskRunKey { task, map_index: None });
+            whole.is_some_and(|entry| entry.end == Some(Ended::Expanded(0)))
+        };
         self.expected.widths[task as usize].is_some_and(|width| {
-            (0..width).all(|index| ended(index).is_some_and(&thus))
-                && (width > 0 || self.may_begin(case, task).is_ok())
+            (0..width).all(|index| ended(index).is_some_and(&thus)) && (width > 0 || is_empty())
         })
     }
 
@@ -236,7 +239,7 @@ impl Ledger {
                         && case.before(task).all(|(other, _)| self.has_settled(case, other))
                         && before.any(|(other, _)| !self.task_succeeded(case, other))
                 };
-                (is_mapped && self.map_became(case, task, |_| true)) || is_skipped()
+                (is_mapped && self.map_became(task, |_| true)) || is_skipped()
             }
         }
     }
