@@ -146,15 +146,11 @@ impl RunCheck<'_> {
         self.check_widths(&mut facts);
         let known: BTreeSet<&TaskRunName> = self.expected.task_runs.keys().collect();
         let seen: BTreeSet<TaskRunName> = facts.keys().chain(lines.keys()).cloned().collect();
-        // Elements may have begun before their number was durable; or, the number being none, what comes after
-        // the map. Then the crash came, and the whole task was given up before it was expanded again.
-        let mut given_up = self.life.handling().given_up;
-        given_up.retain(|(task, index)| index.is_none() && self.is_mapped(task));
-        let after = retry::tasks_after(self.blueprint, &given_up);
-        let in_vain = |name: &TaskRunName| {
-            let may_be = given_up.contains(&(name.0.clone(), None)) || after.contains(name.0.as_str());
-            may_be && !facts.contains_key(name)
-        };
+        // Elements may have begun before their number was durable; then the crash came, and the whole task was
+        // given up before it was expanded again.
+        let given_up = self.life.handling().given_up;
+        let in_vain =
+            |name: &TaskRunName| !facts.contains_key(name) && given_up.contains(&(name.0.clone(), None));
         for name in seen.iter().filter(|name| !known.contains(name) && !in_vain(name)) {
             self.violate(Rule::NothingExtraExecutes, Some(name), "it should have been skipped".to_owned());
         }
@@ -169,10 +165,6 @@ impl RunCheck<'_> {
         }
         self.check_order(&lines);
         n_extra
-    }
-
-    fn is_mapped(&self, task: &str) -> bool {
-        self.blueprint.tasks.iter().any(|known| known.name == task && known.mapped_over.is_some())
     }
 
     fn check_end(&mut self) {

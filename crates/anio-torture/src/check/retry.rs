@@ -37,7 +37,7 @@ pub(super) fn check(blueprint: &Blueprint, run: &StoredRun, lives: &[Life<'_>], 
 }
 
 /// All tasks that come after one of these.
-pub(super) fn tasks_after<'a>(blueprint: &'a Blueprint, failed: &BTreeSet<TaskRunName>) -> BTreeSet<&'a str> {
+fn tasks_after<'a>(blueprint: &'a Blueprint, failed: &BTreeSet<TaskRunName>) -> BTreeSet<&'a str> {
     let mut after = BTreeSet::new();
     for task in &blueprint.tasks {
         let mut before = task.after.iter().chain(&task.settled).chain(&task.mapped_over);
