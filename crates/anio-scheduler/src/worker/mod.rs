@@ -5,6 +5,7 @@
 //! is the one place where its effects meet the world. At most one batch is being committed at a time; what
 //! the runs ask to persist meanwhile gathers for the next.
 
+mod bodies;
 mod control;
 mod stop;
 mod submit;
@@ -14,8 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anio_core::run::{Conclusion, Effect, Event, TaskRunKey};
-use anio_core::task::{TaskCall, TaskHandle};
-use anio_core::{Fingerprint, Lane as LaneKind, RunId, TaskOptions, Timestamp, Workflow, WorkflowName};
+use anio_core::{Fingerprint, RunId, Timestamp, Workflow, WorkflowName};
 use anio_store::Store;
 use anio_store::error::StoreError;
 use anio_store::record::{ClaimedRun, EndRecord, ParkRecord, Request, RunRecord, RunStatus};
@@ -27,12 +27,12 @@ use self::stop::{StopPhase, Stopping};
 use crate::callback::{Callbacks, Called};
 use crate::config::{Config, INBOX_MESSAGES_MAX};
 use crate::error::Error;
-use crate::executor::{Around, Attempt, BodyOutcome, Executor, Returned, Slot, Ticket, Token};
+use crate::executor::{Around, BodyOutcome, Executor, Returned, Slot, Ticket};
 use crate::keeper::{Keeper, Room};
 use crate::limit::Limits;
 use crate::live_run::{LiveRun, final_failure, record_of, take_up};
 use crate::pending::{InFlight, Pending, Submitted};
-use crate::ready::{Lane, Ready};
+use crate::ready::Lane;
 use crate::scheduler::{Finished, Message, register};
 use crate::timer::Timers;
 
@@ -515,135 +515,6 @@ impl Worker {
             self.pending.runs.push(run);
         }
         Some(live)
-    }
-
-    fn ready(&mut self, run: RunId, key: TaskRunKey) {
-        let Some(live) = self.runs.get(&run) else { return };
-        let TaskOptions { priority, lane, .. } = live.workflow.plan().task(key.task).definition.options;
-        let turn = self.next_turn;
-        self.next_turn += 1;
-        self.lane(lane).push(Ready { priority, turn, run, key });
-    }
-
-    fn lane(&mut self, lane: LaneKind) -> &mut Lane {
-        if lane == LaneKind::Cpu { &mut self.cpu } else { &mut self.plain }
-    }
-
-    /// Gives free slots to those who are next in turn.
-    fn dispatch(&mut self) {
-        if self.stopping.is_some() {
-            return;
-        }
-        self.limits.look_at(tokio::time::Instant::now());
-        // Who starts on one lane may be who others waited behind on the other.
-        while self.dispatch_on(LaneKind::Async) || self.dispatch_on(LaneKind::Cpu) {}
-    }
-
-    /// Takes the next in turn on a lane, and starts it or lets it wait for what it needs beside the slot;
-    /// `false` when there is no slot, or nobody to take.
-    fn dispatch_on(&mut self, lane: LaneKind) -> bool {
-        if !self.lane(lane).has_slot() {
-            return false;
-        }
-        let limited = self.limits.first(lane);
-        let plain = self.lane(lane).first();
-        let (ready, demand) = match (limited, plain) {
-            (Some((ready, demand)), plain) if plain.is_none_or(|plain| plain < ready) => {
-                self.limits.pop(&demand);
-                (ready, Some(demand))
-            }
-            (_, Some(ready)) => {
-                self.lane(lane).pop();
-                (ready, None)
-            }
-            (_, None) => return false,
-        };
-        let Some(live) = self.runs.get(&ready.run) else { return true };
-        if let Some(demand) = demand {
-            self.limits.take(ready, demand);
-        } else if let Some(demand) = self.limits.demand(live.workflow.plan(), ready.key.task) {
-            self.limits.wait(demand, ready);
-            return true;
-        }
-        self.lane(lane).n_used += 1;
-        self.apply(ready.run, self.config.clock.now(), Event::Dispatched { key: ready.key });
-        true
-    }
-
-    /// Gives back the slot of a task run that does not start.
-    fn vacate(&mut self, run: RunId, key: TaskRunKey) {
-        let Some(live) = self.runs.get(&run) else { return };
-        let lane = live.workflow.plan().task(key.task).definition.options.lane;
-        self.lane(lane).n_used -= 1;
-        if let Some(demand) = self.limits.begin(run, key) {
-            self.limits.leave(&demand);
-        }
-    }
-
-    /// Calls the callback of a task run's end, or the run's own.
-    fn call(&mut self, run: RunId, key: Option<TaskRunKey>) {
-        let Some(live) = self.runs.get_mut(&run) else { return };
-        let plan = Arc::clone(live.workflow.plan());
-        let (callbacks, ending) = match key {
-            Some(key) => (&plan.task(key.task).definition.callbacks, live.state.ending_of(key)),
-            None => (plan.callbacks(), live.state.ending()),
-        };
-        let callback =
-            callbacks.of(ending.failure.is_none()).expect("the state machine asks for what is there");
-        let called = Called { run, key, worker: self.keeper.worker };
-        self.n_calls += 1;
-        self.callbacks.call(called, callback.clone(), ending, &live.span);
-    }
-
-    fn execute(&mut self, run: RunId, key: TaskRunKey, attempt: u32) {
-        if self.stopping.as_ref().is_some_and(|stopping| stopping.phase == StopPhase::Abandoned) {
-            // Its start was recorded while the worker was stopping: nobody would wait for its body.
-            self.interrupted.push((run, key, attempt));
-            return;
-        }
-        let live = self.runs.get_mut(&run).expect("the run has just asked for it");
-        let plan = Arc::clone(live.workflow.plan());
-        let task = plan.task(key.task);
-        let definition = &task.definition;
-        let token = live.cancellation.child_token();
-        live.tokens.push((key, token.clone()));
-        let held = self.limits.begin(run, key);
-        let lane = definition.options.lane;
-        let scope = if definition.uses_context { live.state.scope(key.task) } else { Arc::default() };
-        let died = live.died.remove(&key);
-        let reporter = self.executor.reporter(run, &task.name, key.map_index, attempt);
-        let handle = TaskHandle::new(
-            run,
-            plan.workflow().clone(),
-            task.name.clone(),
-            key.map_index,
-            attempt,
-            Arc::new(Token(token.clone())),
-        )
-        .with_progress(reporter.clone());
-        let states = Arc::clone(&self.config.states);
-        let call =
-            TaskCall::new(handle, live.state.input().clone(), live.state.arguments(key), scope, states);
-        let span = tracing::info_span!(
-            parent: &live.span,
-            "attempt",
-            run_id = %run,
-            task = %task.name,
-            map_index = key.map_index,
-            attempt,
-            anio.recovered = died.map(|_| true),
-            anio.died_attempt = died
-        );
-        self.executor.spawn(Attempt {
-            ticket: Ticket { run, key, attempt, worker: self.keeper.worker, lane, held },
-            timeout: definition.options.timeout,
-            task: Arc::clone(&definition.task),
-            call,
-            token,
-            value_bytes_max: self.config.value_bytes_max,
-            span,
-            reporter,
-        });
     }
 
     // ------ the writer ------
