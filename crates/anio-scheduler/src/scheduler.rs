@@ -170,7 +170,8 @@ impl Scheduler {
     ///
     /// # Errors
     /// [`Error::InvalidInput`], [`Error::DuplicateWorkflow`], [`Error::MissingResource`], [`Error::Stopped`],
-    /// those of the store: [`StoreError::IdempotencyConflict`], [`StoreError::InvalidOption`].
+    /// those of the store: [`StoreError::IdempotencyConflict`](anio_store::StoreError::IdempotencyConflict),
+    /// [`StoreError::InvalidOption`](anio_store::StoreError::InvalidOption).
     ///
     /// # Cancel safety
     /// When the future is dropped the runs may have been submitted or not.
