@@ -7,15 +7,15 @@
 //!                     │ told to: another process changed the queue, or asked something of a run
 //! ```
 //!
-//! An idle worker sends the renewal and nothing else (a SQLite file is looked at for changes a few times a
-//! second, on a connection of its own). A lease that is lost ends this keeper: the scheduler
+//! An idle worker sends the renewal and nothing else: Postgres tells it of changes by others, and in a SQLite
+//! file it finds them at its next renewal. A lease that is lost ends this keeper: the scheduler
 //! drops what it holds and starts another under a new identity.
 
 use std::sync::Arc;
 
-use anio_store::Store;
 use anio_store::error::StoreError;
 use anio_store::record::{Change, Claim, ClaimedRun, NewWorker, WorkerId};
+use anio_store::{Changes, Store};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -81,13 +81,8 @@ async fn keep(
 ) {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut changes = match store.changes().await {
-        Ok(changes) => Some(changes),
-        Err(error) => {
-            tracing::warn!(%error, "nothing tells of changes by others; they are looked for at each renewal");
-            None
-        }
-    };
+    // A file would have to be looked at all the time, and tells of this worker's own renewals, too.
+    let mut changes = if store.notifies() { subscribe(&store).await } else { None };
     let mut not_before = Instant::now();
     loop {
         let told = async {
@@ -144,6 +139,14 @@ async fn keep(
             }
         }
     }
+}
+
+async fn subscribe(store: &Store) -> Option<Changes> {
+    let told = store.changes().await;
+    let missed = |error: &StoreError| {
+        tracing::warn!(%error, "nothing tells of changes by others; they are looked for at each renewal");
+    };
+    told.inspect_err(missed).ok()
 }
 
 async fn renew(

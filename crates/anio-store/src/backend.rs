@@ -179,6 +179,11 @@ pub trait Backend: Send + 'static {
     /// Those of connecting.
     fn watcher(&self) -> Result<Option<Box<dyn Watcher>>, StoreError>;
 
+    /// Whether the database itself tells of changes, so that to be told of them costs next to nothing.
+    fn notifies(&self) -> bool {
+        false
+    }
+
     /// A second connection to the same database, for reading beside the writer.
     ///
     /// # Errors

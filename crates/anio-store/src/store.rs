@@ -69,6 +69,7 @@ impl Default for StoreOptions {
 pub struct Store {
     writer: Thread,
     reader: Thread,
+    notifies: bool,
     watching: Arc<Watching>,
 }
 
@@ -118,8 +119,9 @@ impl Store {
         };
         let writer = Thread::start("anio-writer", WRITER_INBOX, options.patience, open)?;
         let reader = wait.await.map_err(|_| StoreError::Closed)??;
+        let notifies = reader.notifies();
         let reader = Thread::start("anio-reader", READER_INBOX, options.patience, || Some(reader))?;
-        Ok(Self { writer, reader, watching: Arc::default() })
+        Ok(Self { writer, reader, notifies, watching: Arc::default() })
     }
 
     /// Makes a batch durable: it is when this returns.
@@ -346,6 +348,12 @@ impl Store {
         }
         let watcher = self.reader.call(true, |backend| backend.watcher()).await?;
         self.watching.start(watcher)
+    }
+
+    /// Whether the database itself tells of changes (Postgres does), so that [`Store::changes`] costs next to
+    /// nothing; a SQLite file has to be looked at.
+    pub fn notifies(&self) -> bool {
+        self.notifies
     }
 
     /// How many statements have been sent to the database so far.

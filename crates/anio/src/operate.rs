@@ -20,7 +20,7 @@ impl RunHandle {
     /// await point, plain ones see their token), and records what they did. [`RunHandle::wait`] returns an
     /// outcome with [`RunStatus::Cancelled`] when the last has ended, and for ever. A run that nobody has is
     /// cancelled when this returns. A worker in another process learns of it at once on Postgres, and within
-    /// 300 ms on SQLite.
+    /// 2 s on SQLite.
     ///
     /// A run all of whose tasks have settled already may still end as it was about to.
     ///

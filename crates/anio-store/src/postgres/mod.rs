@@ -306,6 +306,10 @@ impl Backend for Postgres {
         self.statement(|connection| query::runs(connection, query))
     }
 
+    fn notifies(&self) -> bool {
+        true
+    }
+
     fn plan(&mut self, plan: Fingerprint) -> Result<Option<PlanRecord>, StoreError> {
         self.statement(|connection| query::plan(connection, plan))
     }
