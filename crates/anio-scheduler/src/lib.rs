@@ -15,8 +15,8 @@
 //! state, so there is no lock on it; bodies, the store and the timers speak to it through its inbox.
 
 mod block_on;
-pub mod callback;
-mod clock;
+mod callback;
+pub mod clock;
 pub mod config;
 pub mod error;
 mod executor;
@@ -38,7 +38,7 @@ pub use crate::forecast::{RunForecast, forecast};
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
 pub use error::Error;
-pub use live_run::replay;
+pub use live_run::{record_of, replay};
 pub use progress::TaskProgress;
 pub use scheduler::{Finished, Scheduler};
 pub use trace::TraceContext;

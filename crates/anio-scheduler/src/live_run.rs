@@ -66,7 +66,7 @@ impl LiveRun {
 }
 
 /// A fact with names in place of positions, as it is stored.
-pub(crate) fn record_of(run: RunId, workflow: &Workflow, fact: Fact) -> FactRecord {
+pub fn record_of(run: RunId, workflow: &Workflow, fact: Fact) -> FactRecord {
     FactRecord {
         run,
         task: workflow.plan().task(fact.key.task).name.clone(),

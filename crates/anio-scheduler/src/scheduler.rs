@@ -43,7 +43,7 @@ pub(crate) enum Message {
         run: RunId,
         workflow: Workflow,
         input: Output,
-        reply: oneshot::Sender<Result<Option<String>, Error>>,
+        reply: oneshot::Sender<Result<(Timestamp, Option<String>), Error>>,
     },
     Register {
         workflow: Workflow,
@@ -203,14 +203,15 @@ impl Scheduler {
         let (id, plan) = (RunId::from_uuid(uuid::Uuid::now_v7()), workflow.plan());
         let (checked, given) = (workflow.clone(), input.clone());
         let check = |reply| Message::Check { run: id, workflow: checked, input: given, reply };
-        options.traceparent = self.ask(check).await??;
+        let (submitted_at, traceparent) = self.ask(check).await??;
+        options.traceparent = traceparent;
         let run = NewRun {
             id,
             workflow: workflow.name().clone(),
             plan: plan.fingerprint(),
             input,
             options,
-            submitted_at: Timestamp::from(chrono::Utc::now()),
+            submitted_at,
             claim: false,
         };
         match self.store.submit(run, (plan.fingerprint(), plan.record().clone())).await? {

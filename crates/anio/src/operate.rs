@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use anio_core::run::{Clearing, Conclusion, FactKind};
-use anio_core::{RunId, TaskName, Timestamp};
-use anio_store::record::{FactRecord, Prune, Reopening, Request, Requested, RunStatus};
+use anio_core::run::{Clearing, Conclusion, Fact, FactKind, TaskRunKey};
+use anio_core::{RunId, Timestamp};
+use anio_scheduler::record_of;
+use anio_store::record::{Prune, Reopening, Request, Requested, RunStatus};
 
 use crate::engine::Engine;
 use crate::run_handle::RunHandle;
+use crate::submit::now;
 use crate::{Error, Result};
 
 /// About how many rows one step of pruning deletes: a few milliseconds.
@@ -95,20 +97,15 @@ impl RunHandle {
     async fn give_up(&self, task: &str, map_index: Option<u32>) -> Result<()> {
         let record = self.record().await?;
         let workflow = self.scheduler().workflow(record.workflow.as_str()).await?;
-        let names = workflow.plan().tasks().iter().map(|task| task.name.as_str());
-        if workflow.plan().position(task).is_none() {
+        let Some(position) = workflow.plan().position(task) else {
+            let names = workflow.plan().tasks().iter().map(|task| task.name.as_str());
             let suggestion = anio_core::name::did_you_mean(task, names).map(str::to_owned);
             let workflow = workflow.name().to_string();
             return Err(Error::UnknownTask { workflow, task: task.to_owned(), suggestion });
-        }
-        let fact = FactRecord {
-            run: self.id(),
-            task: TaskName::trusted(task),
-            map_index,
-            attempt: 0,
-            at: now(),
-            kind: FactKind::Cancelled,
         };
+        let key = TaskRunKey { task: position, map_index };
+        let fact = Fact { key, attempt: 0, at: now(), kind: FactKind::Cancelled };
+        let fact = record_of(self.id(), &workflow, fact);
         let requested = self.scheduler().store().append(self.id(), vec![fact]).await?;
         self.requested(requested, "cancel a task of").await
     }
@@ -196,14 +193,8 @@ impl Engine {
                 state.conclude(Conclusion::Failed(failure));
             }
             let cleared = state.clearing(&clearing, now()).map_err(|error| Error::Clear { run, error })?;
-            let facts = cleared.into_iter().map(|fact| FactRecord {
-                run,
-                task: state.plan().task(fact.key.task).name.clone(),
-                map_index: fact.key.map_index,
-                attempt: fact.attempt,
-                at: fact.at,
-                kind: fact.kind,
-            });
+            let workflow = self.scheduler.workflow(record.workflow.as_str()).await?;
+            let facts = cleared.into_iter().map(|fact| record_of(run, &workflow, fact));
             let reopening = Reopening { run, epoch, facts: facts.collect() };
             match self.scheduler.store().reopen(reopening).await? {
                 Requested::UnknownRun => return Err(Error::UnknownRun { run }),
@@ -256,8 +247,4 @@ impl Engine {
             }
         }
     }
-}
-
-fn now() -> Timestamp {
-    Timestamp::from(chrono::Utc::now())
 }

@@ -65,10 +65,12 @@ impl RunHandle {
                 _ => {}
             }
             // Another process has it, or nobody: it is looked at whenever something changes, and now and then.
-            if changes.is_none() && pause > LOOK_EVERY.0 {
-                changes = Some(self.scheduler.store().changes().await?);
-            } else if record.status == RunStatus::Queued {
+            let is_first = pause == LOOK_EVERY.0;
+            if is_first && record.status == RunStatus::Queued {
+                // Somebody else may have put it there a moment ago.
                 self.scheduler.look().await?;
+            } else if !is_first && changes.is_none() {
+                changes = Some(self.scheduler.store().changes().await?);
             }
             let told = async {
                 let change = match &mut changes {

@@ -7,9 +7,9 @@ use anio_core::{Output, Timestamp, Workflow};
 use anio_store::record::RunOptions;
 use futures::future::BoxFuture;
 
+use crate::Result;
 use crate::engine::Engine;
 use crate::run_handle::RunHandle;
-use crate::{Error, Result};
 
 /// A run that is about to be submitted; awaiting it makes it durable and gives its [`RunHandle`].
 ///
@@ -102,7 +102,7 @@ impl<'a> Submit<'a> {
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from(chrono::Utc::now())
 }
 
@@ -114,7 +114,7 @@ impl<'a> IntoFuture for Submit<'a> {
         Box::pin(async move {
             let scheduler = &self.engine.scheduler;
             let ids = scheduler.submit(self.workflow, vec![self.input?], self.options).await?;
-            let id = ids.into_iter().next().ok_or(Error::Stopped { reason: None })?;
+            let id = ids.into_iter().next().expect("one input makes one run");
             Ok(RunHandle::new(id, scheduler.clone()))
         })
     }

@@ -22,6 +22,7 @@ mod fact;
 mod look;
 #[cfg(test)]
 mod model;
+mod replay;
 mod scope;
 mod settle;
 mod task_run;
@@ -32,11 +33,12 @@ use std::sync::Arc;
 pub use clear::{ClearError, Clearing, since_cleared};
 pub use event::{AttemptError, Effect, Event, Retry};
 pub use fact::{Conclusion, Fact, FactKind, RunEnd, RunFailure, TaskRunKey};
+pub use replay::ReplayError;
 pub use task_run::{TaskRunStatus, TaskRunView};
 
 use self::control::Halt;
 use self::scope::Scopes;
-use self::task_run::{Map, Stage, State, TaskRun};
+use self::task_run::{Stage, State, TaskRun};
 use crate::error::{FailureKind, TaskFailure};
 use crate::name::RunId;
 use crate::output::Output;
@@ -114,16 +116,6 @@ enum Phase {
     Ended,
 }
 
-/// A stored fact does not fit the plan and the facts before it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the stored fact {fact} of task {task:?} does not fit the facts before it")]
-pub struct ReplayError {
-    /// The task.
-    pub task: String,
-    /// The fact, in short.
-    pub fact: String,
-}
-
 impl RunState {
     /// The state of a run without any facts. [`Event::Begin`] starts it.
     ///
@@ -157,82 +149,6 @@ impl RunState {
             n_calls: 0,
             conclusion: None,
         }
-    }
-
-    /// Reads one stored fact back; all facts of a run in their order lead to the state that it had. Where
-    /// task runs were cleared, those that [`since_cleared`] lets through.
-    ///
-    /// # Errors
-    /// [`ReplayError`] when the fact does not fit: the rows were changed by hand, or the plan is another.
-    ///
-    /// # Panics
-    /// After [`Event::Begin`].
-    pub fn replay(&mut self, fact: &Fact) -> Result<(), ReplayError> {
-        assert!(self.phase == Phase::Replaying, "facts are replayed before the run begins");
-        let (key, plan) = (fact.key, Arc::clone(&self.plan));
-        let misfit = || self::misfit(&plan, fact);
-        let is_of_an_attempt = !matches!(fact.kind, FactKind::Cleared | FactKind::Called) && fact.attempt > 0;
-        if key.map_index.is_none() && is_of_an_attempt && self.is_undecided(key.task) {
-            // It decided to run, or its list could not be read.
-            self.nodes[key.task as usize].stage = Stage::Single(self.fresh(key));
-        }
-        match &fact.kind {
-            FactKind::Started => {
-                let run = self.live(key).ok_or_else(misfit)?;
-                run.start(fact.attempt, fact.at);
-                run.deaths += 1;
-            }
-            FactKind::Interrupted { started_at } => {
-                let run = self.live(key).ok_or_else(misfit)?;
-                run.start(fact.attempt, *started_at);
-                run.interrupt();
-            }
-            FactKind::Succeeded { started_at, output, writes } => {
-                let run = self.live(key).ok_or_else(misfit)?;
-                run.start(fact.attempt, *started_at);
-                run.succeed(fact.at, output.clone(), writes.clone());
-                self.decided(key);
-                self.settled(key, fact.at, &mut Vec::new());
-            }
-            FactKind::Failed { started_at, failure, retry_at } => {
-                let run = self.live(key).ok_or_else(misfit)?;
-                run.start(fact.attempt, *started_at);
-                run.fail(fact.at, Arc::clone(failure), *retry_at);
-                if retry_at.is_none() {
-                    self.decided(key);
-                    self.settled(key, fact.at, &mut Vec::new());
-                }
-            }
-            FactKind::Skipped { reason } => {
-                if !self.is_undecided(key.task) && self.live(key).is_none() {
-                    return Err(misfit());
-                }
-                self.skip(key.task, reason);
-                self.settled(key, fact.at, &mut Vec::new());
-            }
-            FactKind::Expanded { n } => {
-                if !self.is_undecided(key.task) {
-                    return Err(misfit());
-                }
-                self.nodes[key.task as usize].stage = self.fresh_map(key.task, *n);
-                if *n == 0 {
-                    self.n_open -= 1;
-                    self.propagate(key.task, fact.at, &mut Vec::new());
-                }
-            }
-            FactKind::Cancelled => drop(self.given_up.insert(key)),
-            FactKind::Cleared => {
-                self.attempts_before.insert(key, fact.attempt);
-                if let Some(run) = self.live(key) {
-                    run.attempt = fact.attempt;
-                }
-            }
-            FactKind::Called => {
-                let run = self.nodes[key.task as usize].stage.run_mut(key.map_index).ok_or_else(misfit)?;
-                run.called = true;
-            }
-        }
-        Ok(())
     }
 
     /// Takes one event and pushes what must be done onto `effects`, in order.
@@ -497,7 +413,8 @@ impl RunState {
     }
 
     fn end_if_settled(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
-        if self.phase != Phase::Running || self.n_calls > 0 {
+        let is_over = self.n_open == 0 || self.halt.is_some();
+        if !is_over || self.phase != Phase::Running || self.n_calls > 0 {
             return;
         }
         let callbacks = self.plan.callbacks();
@@ -583,21 +500,6 @@ impl RunState {
         }
     }
 
-    /// A task run that has not begun, or not since it was cleared.
-    fn fresh(&self, key: TaskRunKey) -> TaskRun {
-        let attempt = self.attempts_before.get(&key).copied().unwrap_or_default();
-        TaskRun { attempt, ..TaskRun::default() }
-    }
-
-    fn fresh_map(&self, task: u32, n: u32) -> Stage {
-        let runs = if self.attempts_before.is_empty() {
-            vec![TaskRun::default(); n as usize]
-        } else {
-            (0..n).map(|index| self.fresh(TaskRunKey { task, map_index: Some(index) })).collect()
-        };
-        Stage::Map(Box::new(Map::of(runs)))
-    }
-
     /// The task run, unless it has ended.
     fn live(&mut self, key: TaskRunKey) -> Option<&mut TaskRun> {
         let run = self.nodes.get_mut(key.task as usize)?.stage.run_mut(key.map_index)?;
@@ -608,23 +510,5 @@ impl RunState {
     fn is_undecided(&self, task: u32) -> bool {
         let node = &self.nodes[task as usize];
         node.missing == 0 && matches!(node.stage, Stage::Waiting)
-    }
-}
-
-fn misfit(plan: &Plan, fact: &Fact) -> ReplayError {
-    let word = match fact.kind {
-        FactKind::Started => "started",
-        FactKind::Succeeded { .. } => "succeeded",
-        FactKind::Failed { .. } => "failed",
-        FactKind::Interrupted { .. } => "interrupted",
-        FactKind::Skipped { .. } => "skipped",
-        FactKind::Expanded { .. } => "expanded",
-        FactKind::Cancelled => "cancelled",
-        FactKind::Cleared => "cleared",
-        FactKind::Called => "called",
-    };
-    ReplayError {
-        task: plan.task(fact.key.task).name.to_string(),
-        fact: format!("{word} (attempt {})", fact.attempt),
     }
 }

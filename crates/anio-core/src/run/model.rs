@@ -50,12 +50,14 @@
 //!
 //! `cargo test -p anio-core --lib model -- --nocapture` tells how much was explored.
 
+mod action;
 mod case;
 mod compare;
 mod explore;
 mod plant;
 mod random;
 mod rule;
+mod store;
 mod worker;
 mod world;
 

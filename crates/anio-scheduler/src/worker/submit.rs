@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anio_core::run::RunState;
-use anio_core::{Output, RunId, Workflow};
+use anio_core::{Output, RunId, Timestamp, Workflow};
 use anio_store::record::{NewRun, RunOptions};
 use tokio::sync::oneshot;
 
@@ -70,14 +70,14 @@ impl Worker {
         self.pending.submitted.push(submitted);
     }
 
-    /// Checks what the store takes by itself, and makes the workflow known; with the trace that the run
-    /// belongs to.
+    /// Checks what the store takes by itself, and makes the workflow known; gives the time, and the trace that
+    /// the run belongs to.
     pub(super) fn check(
         &mut self,
         run: RunId,
         workflow: Workflow,
         input: &Output,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<(Timestamp, Option<String>), Error> {
         if self.stopping.is_some() {
             return Err(Error::Stopped { reason: None });
         }
@@ -85,7 +85,7 @@ impl Worker {
         let trace = self.config.trace.as_deref();
         let traceparent = trace.and_then(|trace| trace.current(&queued_span(run, workflow.name())));
         register(&mut self.workflows, &self.config, workflow)?;
-        Ok(traceparent)
+        Ok((self.config.clock.now(), traceparent))
     }
 
     fn check_input(&self, workflow: &Workflow, input: &Output) -> Result<(), Error> {

@@ -20,11 +20,12 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use super::action::Action;
 use super::case::{Ask, Case};
 use super::plant::Plant;
 use super::rule::{Broken, Ledger, Rule, check};
 use super::worker::{Record, Worker};
-use super::world::{Action, World};
+use super::world::World;
 use crate::run::control::Halt;
 use crate::run::task_run::{Map, Skip, Stage, State, TaskRun};
 use crate::run::{Awaited, FactKind, Node, Phase, RunState, TaskRunKey};

@@ -1,9 +1,10 @@
 //! Runs that are too large to be walked through completely: one way each, at random, from a seed.
 
+use super::action::Action;
 use super::case::{Case, Fate, If, Limits, On};
 use super::explore::Counterexample;
 use super::rule::{Broken, Rule, check};
-use super::world::{Action, World};
+use super::world::World;
 
 /// Splitmix64 (Steele, Lea, Flood: *Fast Splittable Pseudorandom Number Generators*, 2014).
 pub(super) struct Random(u64);

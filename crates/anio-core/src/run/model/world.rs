@@ -3,78 +3,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
 
-use super::case::{Ask, Case, Hand, INPUT};
+use super::action::{Action, Who};
+use super::case::{Ask, Case};
 use super::plant::Plant;
 use super::rule::{Broken, Checked, Ledger, Rule, check, name};
+use super::store::{Store, fresh, panicked, replay};
 use super::worker::{Record, Worker};
 use crate::error::FailureKind;
-use crate::name::RunId;
-use crate::output::Output;
 use crate::run::task_run::Stage;
-use crate::run::{
-    Awaited, Clearing, Conclusion, Effect, Event, Fact, FactKind, RunState, TaskRunKey, since_cleared,
-};
+use crate::run::{Clearing, Conclusion, Effect, Event, Fact, FactKind, RunState, TaskRunKey, since_cleared};
 use crate::time::Timestamp;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Who {
-    Owner,
-    Zombie,
-}
-
-/// One step of the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
-    /// A ready task run gets a slot; if its start is only noted, the note will be written, or not.
-    Dispatch { who: Who, key: TaskRunKey, note: bool },
-    /// A body comes to its end.
-    Return { who: Who, key: TaskRunKey },
-    /// A body is dropped by a worker that shuts down.
-    Interrupt { who: Who, key: TaskRunKey },
-    /// The writer commits the first `n` of what has gathered, in one batch.
-    Write { n: usize },
-    /// The commit's answer arrives.
-    Answer { who: Who },
-    /// A timer fires.
-    Due { who: Who, key: TaskRunKey },
-    /// Time goes on to the next moment that somebody waits for.
-    Tick,
-    /// The owner starts nothing more.
-    Shutdown,
-    /// The owner has shut down; the next one takes the run up.
-    Release,
-    /// The owner dies; the next one takes the run up.
-    Crash,
-    /// The owner's lease is lost; the next one takes the run up while it goes on.
-    TakeOver,
-    /// The zombie has done what it does before its next commit.
-    Sleep,
-    /// The zombie commits all that has gathered, and should be refused.
-    Refuse,
-    /// Somebody asks something of the run.
-    Ask(Ask),
-    /// Somebody asks a paused run to go on.
-    Resume,
-    /// A run that was let go is taken up.
-    Claim,
-    /// A callback returns; `None`: the run's own.
-    CallReturns { who: Who, call: Option<TaskRunKey> },
-}
-
-#[derive(Debug)]
-pub(super) struct Store {
-    log: Rc<Vec<Rc<Fact>>>,
-    /// The place in the order of production of the owner's last fact.
-    last_place: u64,
-    last_epoch: u32,
-    pub(super) epoch: u32,
-    pub(super) ledger: Ledger,
-    /// All facts of the log, replayed.
-    pub(super) replayed: Rc<RunState>,
-    has_end: bool,
-}
 
 #[derive(Debug)]
 pub(super) struct World<'a> {
@@ -143,123 +82,6 @@ impl<'a> World<'a> {
     pub(super) fn has_ended(&self) -> bool {
         self.store.has_end
     }
-
-    // ------ what can happen ------
-
-    /// All that can happen next. The first of it, as many as are returned, leads on without misfortune.
-    ///
-    /// A zombie's steps touch nobody but itself until it commits, and then the fence; so whatever it does
-    /// may as well come at once after the takeover, while it is awake, and only its commit at any time.
-    pub(super) fn actions(&self, actions: &mut Vec<Action>) -> usize {
-        if let Some(zombie) = self.zombie.as_ref().filter(|zombie| zombie.is_awake) {
-            actions.push(Action::Sleep);
-            self.actions_of(Who::Zombie, zombie, actions);
-            return actions.len();
-        }
-        let owner = &self.owner;
-        if self.is_held {
-            actions.push(match self.requested {
-                _ if owner.answer.is_some() => Action::Answer { who: Who::Owner },
-                Some(Ask::Pause) => Action::Resume,
-                _ => Action::Claim,
-            });
-            let n = actions.len();
-            actions.extend(self.zombie.as_ref().map(|_| Action::Refuse));
-            return n;
-        }
-        self.actions_of(Who::Owner, owner, actions);
-        if self.requested == Some(Ask::Pause) {
-            actions.push(Action::Resume);
-        }
-        if self.next_moment().is_some() {
-            actions.push(Action::Tick);
-        }
-        if self.store.has_end {
-            let n = actions.len();
-            actions.extend(self.zombie.as_ref().map(|_| Action::Refuse));
-            let has_failed = matches!(self.store.ledger.how_it_ended(), Some(Conclusion::Failed(_)));
-            let may_ask = self.n_asks > 0 && self.case.limits.asks.contains(&Ask::Again);
-            if has_failed && may_ask && owner.answer.is_none() {
-                actions.push(Action::Ask(Ask::Again));
-            }
-            return n;
-        }
-        if owner.is_idle() && owner.is_shutting_down {
-            actions.push(Action::Release);
-        }
-        let killer = owner.slots.iter().any(|&(key, attempt)| attempt.is_some() && self.case.kills(key));
-        actions.extend(killer.then_some(Action::Crash));
-        let n = actions.len();
-        actions.extend(self.zombie.as_ref().map(|_| Action::Refuse));
-        if self.n_hands > 0 {
-            actions.extend(self.case.limits.hands.iter().filter_map(|hand| match hand {
-                Hand::Crash => (!killer).then_some(Action::Crash),
-                Hand::TakeOver => self.zombie.is_none().then_some(Action::TakeOver),
-                Hand::Shutdown => (!owner.is_shutting_down).then_some(Action::Shutdown),
-            }));
-        }
-        if self.n_asks > 0 {
-            let may_be_asked = |ask: &&Ask| match ask {
-                Ask::Pause => self.requested.is_none(),
-                Ask::Cancel | Ask::Deadline => matches!(self.requested, None | Some(Ask::Pause)),
-                Ask::GiveUp(task, map_index) => {
-                    !self.store.ledger.is_given_up(TaskRunKey { task: *task, map_index: *map_index })
-                }
-                Ask::Again => false,
-            };
-            actions.extend(self.case.limits.asks.iter().filter(may_be_asked).map(|ask| Action::Ask(*ask)));
-        }
-        n
-    }
-
-    fn actions_of(&self, who: Who, worker: &Worker, actions: &mut Vec<Action>) {
-        if worker.slots.len() < self.case.limits.slots && !worker.is_shutting_down {
-            for &key in &worker.ready {
-                let cautious = worker.state.run(key).is_some_and(|run| run.cautious);
-                let notes = if cautious { &[true][..] } else { self.case.limits.notes };
-                actions.extend(notes.iter().map(|&note| Action::Dispatch { who, key, note }));
-            }
-        }
-        for &(key, attempt) in &worker.slots {
-            if attempt.is_some() && !self.case.kills(key) {
-                actions.push(Action::Return { who, key });
-            }
-            let is_called_off = worker.all_called_off || worker.called_off.contains(&key);
-            if attempt.is_some() && (worker.is_shutting_down || is_called_off) {
-                actions.push(Action::Interrupt { who, key });
-            }
-        }
-        if !worker.gathered.is_empty() && worker.answer.is_none() && who == Who::Owner {
-            actions.push(Action::Write { n: worker.gathered.len() });
-            if worker.gathered.len() > 1 {
-                actions.push(Action::Write { n: 1 });
-            }
-        }
-        if worker.answer.is_some() {
-            actions.push(Action::Answer { who });
-        }
-        // Which callback returns first does not matter.
-        if let Some(&call) = worker.calls.first().filter(|_| !worker.is_shutting_down) {
-            actions.push(Action::CallReturns { who, call });
-        }
-        for &(key, due) in &worker.timers {
-            if due <= self.now && !worker.is_shutting_down {
-                actions.push(Action::Due { who, key });
-            }
-        }
-    }
-
-    /// The next time in the future that the owner waits for, or will.
-    fn next_moment(&self) -> Option<Timestamp> {
-        let armed = self.owner.timers.iter().map(|(_, due)| *due);
-        let awaited = self.owner.state.awaited.iter().filter_map(|awaited| match awaited {
-            Awaited::Retry(_, due) => Some(*due),
-            _ => None,
-        });
-        armed.chain(awaited).filter(|due| *due > self.now && !self.owner.is_shutting_down).min()
-    }
-
-    // ------ what happens ------
 
     pub(super) fn perform(&mut self, action: Action) -> Checked {
         match action {
@@ -693,96 +515,8 @@ impl<'a> World<'a> {
     }
 }
 
-impl Store {
-    /// Facts that somebody else than the owner tells.
-    fn append(&mut self, facts: &[Fact]) {
-        for fact in facts {
-            Rc::make_mut(&mut self.log).push(Rc::new(fact.clone()));
-            if fact.kind == FactKind::Cancelled {
-                if Rc::get_mut(&mut self.replayed).is_none() {
-                    self.replayed = Rc::new(self.replayed.fork());
-                }
-                let replayed = Rc::get_mut(&mut self.replayed).expect("it was copied where others had it");
-                replay(replayed, fact).expect("a task run can be given up at any time");
-            }
-        }
-    }
-
-    /// Reads the whole log back, after some of it was undone.
-    fn reread(&mut self, case: &Case) -> Checked {
-        let log: Vec<Fact> = self.log.iter().map(|fact| Fact::clone(fact)).collect();
-        let mut state = fresh(case);
-        since_cleared(&log).into_iter().try_for_each(|fact| replay(&mut state, fact))?;
-        self.replayed = Rc::new(state);
-        Ok(())
-    }
-
-    fn fork(&self) -> Self {
-        Self {
-            log: Rc::clone(&self.log),
-            ledger: self.ledger.clone(),
-            replayed: Rc::clone(&self.replayed),
-            ..*self
-        }
-    }
-
-    fn take(
-        &mut self,
-        case: &Case,
-        epoch: u32,
-        place: u64,
-        record: &Record,
-        plant: Option<Plant>,
-    ) -> Checked {
-        check(epoch == self.epoch, Rule::OneOwner, || format!("{record:?} of epoch {epoch}"))?;
-        let last_place = if epoch == self.last_epoch { self.last_place } else { 0 };
-        check(place > last_place, Rule::ProducedOrder, || format!("{record:?}"))?;
-        (self.last_epoch, self.last_place) = (epoch, place);
-        let fact = match record {
-            Record::End(end) => {
-                self.has_end = true;
-                return self.ledger.take_end(case, end);
-            }
-            Record::Hold => return Ok(()),
-            Record::Fact(fact) | Record::Note(fact) => fact,
-        };
-        let expands = matches!(fact.kind, FactKind::Expanded { .. });
-        let skips = matches!(fact.kind, FactKind::Skipped { .. });
-        let times = match plant {
-            Some(Plant::TellsSkipsTwice) if skips => 2,
-            Some(Plant::LosesExpansions) if expands => 0,
-            Some(Plant::WritesTwice) => 2,
-            _ => 1,
-        };
-        for _ in 0..times {
-            self.ledger.take(case, fact)?;
-            Rc::make_mut(&mut self.log).push(Rc::clone(fact));
-            if Rc::get_mut(&mut self.replayed).is_none() {
-                self.replayed = Rc::new(self.replayed.fork());
-            }
-            replay(Rc::get_mut(&mut self.replayed).expect("it was copied where others had it"), fact)?;
-        }
-        Ok(())
-    }
-}
-
-fn fresh(case: &Case) -> RunState {
-    let id = RunId::from_uuid(uuid::Uuid::from_u128(1));
-    let input = Output::from_json(INPUT).expect("the input is JSON");
-    RunState::new(id, Arc::clone(&case.plan), input, case.limits.poison_deaths)
-}
-
-fn replay(state: &mut RunState, fact: &Fact) -> Checked {
-    let replayed = catch_unwind(AssertUnwindSafe(|| state.replay(fact))).map_err(|_| panicked())?;
-    replayed.map_err(|error| Broken { rule: Rule::LogReadsBack, how: error.to_string() })
-}
-
 fn apply(state: &mut RunState, at: Timestamp, event: Event) -> Result<Vec<Effect>, Broken> {
     let mut effects = Vec::new();
     catch_unwind(AssertUnwindSafe(|| state.apply(at, event, &mut effects))).map_err(|_| panicked())?;
     Ok(effects)
-}
-
-fn panicked() -> Broken {
-    Broken { rule: Rule::NoPanic, how: "its message is above".to_owned() }
 }
