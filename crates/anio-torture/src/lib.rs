@@ -19,11 +19,14 @@
 pub mod blueprint;
 pub mod body;
 pub mod check;
+pub mod command;
 pub mod diary;
 pub mod dice;
 pub mod history;
 pub mod intent;
+pub mod ledger;
 pub mod operator;
+pub mod page;
 pub mod reference;
 pub mod report;
 pub mod settings;

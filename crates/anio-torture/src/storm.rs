@@ -1,10 +1,13 @@
 //! Kills workers at random instants and starts them again, until enough have died; then lets the last finish.
 
+mod command;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anio_core::Timestamp;
 
+pub use self::command::Command;
 use crate::Result;
 use crate::dice::{Dice, mix};
 use crate::history::{History, read_runs};

@@ -7,7 +7,7 @@ use anio_testkit::postgres::VARIABLE;
 use crate::{
     Result, cargo, exit,
     postgres::{Postgres, with_postgres},
-    take_flag,
+    root, take_flag,
 };
 
 /// Measures; one JSON line per workload and backend.
@@ -29,6 +29,7 @@ fn run_release(package: &str, mut args: Vec<OsString>) -> Result<ExitCode> {
             .args(["run", "--quiet", "--release", "--package", package, "--"])
             .args(args)
             .env(VARIABLE, variable)
+            .env("ANIO_TORTURE_REVISION", revision())
             .status()?;
         Ok(exit(status.success()))
     })
@@ -39,10 +40,25 @@ fn is_for_sqlite_alone(args: &[OsString]) -> bool {
         || args.windows(2).any(|pair| pair[0] == "--backend" && pair[1] == "sqlite")
 }
 
-/// `bench parallel` is about threads and tasks alone.
+/// `bench parallel` is about threads and tasks alone, `torture figures` and `help` about nothing that executes.
 fn is_without_engine(args: &[OsString]) -> bool {
     let is_option = |arg: &OsString| arg.to_string_lossy().starts_with("--");
-    args.first().is_some_and(|first| first == "parallel") && args.iter().skip(1).all(is_option)
+    let first = args.first().map(|first| first.to_string_lossy());
+    match first.as_deref() {
+        Some("figures" | "help" | "--help") => true,
+        Some("parallel") => args.iter().skip(1).all(is_option),
+        _ => false,
+    }
+}
+
+/// The revision of this repository, for what records figures of it.
+fn revision() -> String {
+    let git = std::process::Command::new("git")
+        .args(["describe", "--always", "--dirty", "--exclude", "*"])
+        .current_dir(root())
+        .output();
+    let text = git.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    text.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -61,6 +77,7 @@ mod tests {
     fn no_server_is_started_where_no_engine_is() {
         let asked = |line: &str| is_without_engine(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
         assert!(asked("parallel") && asked("parallel --json-only"));
-        assert!(!asked("parallel fan") && !asked("fan") && !asked("fan parallel"));
+        assert!(asked("figures --write") && asked("help storm"));
+        assert!(!asked("storm") && !asked("parallel fan") && !asked("fan") && !asked("fan parallel"));
     }
 }

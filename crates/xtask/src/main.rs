@@ -29,7 +29,8 @@ cargo xtask <chore>
   ci [--no-postgres]              what CI runs: formatting, tidy, clippy, each feature alone, docs, test
   tidy                            the rules about this repository that no compiler checks
   bench [--no-postgres] [ARGS]    one JSON line per workload and backend
-  torture [--no-postgres] [ARGS]  kill -9 at random instants: --kills N --seed S --backend sqlite|postgres|both
+  torture [--no-postgres] [ARGS]  kill -9 at random instants: --kills N --seed S --backend sqlite|postgres|both;
+                                  `torture help` lists what else is done to it, docs/reliability.md tells of it
   help                            this text
 
 Postgres: a throw-away server is started and stopped. Its programs are looked for on PATH and in the usual
