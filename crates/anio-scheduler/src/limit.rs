@@ -231,6 +231,11 @@ impl Limits {
         self.is_stuck = [false; 2];
     }
 
+    /// How many wait.
+    pub(crate) fn n_waiting(&self) -> usize {
+        self.waiting.values().map(BinaryHeap::len).sum()
+    }
+
     /// When somebody who waits may start by the clock alone.
     pub(crate) fn opens(&self) -> Option<Instant> {
         self.opens

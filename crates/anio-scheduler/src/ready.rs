@@ -60,6 +60,11 @@ impl Lane {
         self.waiting.pop()
     }
 
+    /// How many wait.
+    pub(crate) fn n_waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.waiting.clear();
     }

@@ -17,6 +17,7 @@ use crate::config::{Config, INBOX_MESSAGES_MAX};
 use crate::error::Error;
 use crate::executor::Around;
 use crate::keeper::Keeper;
+use crate::metrics::{Counters, Metrics};
 use crate::progress::{Board, TaskProgress};
 use crate::worker::Worker;
 
@@ -110,6 +111,7 @@ pub struct Scheduler {
     inbox: mpsc::Sender<Message>,
     store: Store,
     board: Board,
+    metrics: Arc<Counters>,
 }
 
 impl Scheduler {
@@ -150,8 +152,9 @@ impl Scheduler {
         let keeper = Keeper::start(&store, &config, inbox.downgrade()).await?;
         let around = Around { pool, board: board.clone() };
         let worker = Worker::new(config, store.clone(), inbox.downgrade(), messages, keeper, known, around);
+        let metrics = worker.metrics();
         tokio::spawn(worker.run());
-        Ok(Self { inbox, store, board })
+        Ok(Self { inbox, store, board, metrics })
     }
 
     /// The store.
@@ -162,6 +165,11 @@ impl Scheduler {
     /// What the attempts of a run that this worker executes now say of their progress.
     pub fn progress(&self, run: RunId) -> Vec<TaskProgress> {
         self.board.of_run(run)
+    }
+
+    /// What this worker has done since it started, and what it is doing.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.snapshot()
     }
 
     /// Submits a run for each input, all with the same options and in one commit; durable when this returns,
@@ -216,6 +224,7 @@ impl Scheduler {
         };
         match self.store.submit(run, (plan.fingerprint(), plan.record().clone())).await? {
             Submission::New => {
+                self.metrics.submitted(1);
                 self.look().await?;
                 Ok(id)
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anio_core::task::Rate;
 use anio_core::{Context, Output, RunId, Workflow};
-use anio_scheduler::{Config, RunForecast, Scheduler, TraceContext};
+use anio_scheduler::{Config, Metrics, RunForecast, Scheduler, TraceContext};
 use anio_store::record::{RunOptions, RunQuery, RunRecord, WorkerId};
 use anio_store::{Durability, Store, StoreOptions};
 use serde::Serialize;
@@ -179,6 +179,37 @@ impl Engine {
     /// [`Error::Stopped`].
     pub async fn worker(&self) -> Result<WorkerId> {
         self.scheduler.worker().await
+    }
+
+    /// What this engine has done since it was opened, and what it is doing: runs, task runs and attempts by
+    /// how they ended, those that wait and those that execute. Each number is told in
+    /// [`metrics`](crate::metrics).
+    ///
+    /// Of this process only, out of memory; nothing of it is durable. It takes no lock and asks nobody: look
+    /// as often as you like. When [`RunHandle::wait`] has returned, all that the run did here is counted.
+    ///
+    /// With the feature `metrics` the same numbers go through the `metrics` facade, so that its exporters show
+    /// them: `anio_runs_submitted_total`, `anio_tasks_succeeded_total`, `anio_attempts_executing` and so on.
+    /// Install the exporter before the engine is opened; one that comes later is told nothing.
+    ///
+    /// ```
+    /// use anio::prelude::*;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> anio::Result<()> {
+    /// let greeting = Workflow::builder("greeting")
+    ///     .task("greet", TaskOptions::new(), |_| async { Ok::<_, TaskError>("hello") })
+    ///     .build()?;
+    /// let engine = Engine::open("memory:").await?;
+    /// engine.run(greeting, ()).await?;
+    /// let metrics = engine.metrics();
+    /// assert_eq!((metrics.runs.submitted, metrics.runs.succeeded), (1, 1));
+    /// assert_eq!((metrics.tasks.succeeded, metrics.attempts.begun, metrics.now.executing), (1, 1, 0));
+    /// # engine.shutdown().await
+    /// # }
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        self.scheduler.metrics()
     }
 
     /// The store, for looking at what this engine keeps.

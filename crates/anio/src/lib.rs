@@ -24,7 +24,7 @@ pub use anio_macros::workflow_macro as workflow;
 
 #[doc(inline)]
 pub use anio_parallel as parallel;
-pub use anio_scheduler::{Error, RunForecast, TaskProgress, TraceContext};
+pub use anio_scheduler::{Error, Metrics, RunForecast, TaskProgress, TraceContext, metrics};
 pub use anio_store::record::{FactRecord, Request, RunOptions, RunQuery, RunRecord, RunStatus, WorkerId};
 pub use anio_store::{Durability, Store, StoreError};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fact::{Conclusion, RunFailure, TaskRunKey};
 use super::task_run::{self, Skip, Stage, State, TaskRunView};
-use super::{Phase, RunState, scope};
+use super::{Node, Phase, RunState, scope};
 use crate::name::RunId;
 use crate::output::Output;
 use crate::plan::Plan;
@@ -71,6 +71,24 @@ impl RunState {
 
     fn is_handled(&self, task: u32) -> bool {
         self.plan.handlers(task).iter().any(|&handler| self.nodes[handler as usize].stage.has_succeeded())
+    }
+
+    /// How many tasks are skipped.
+    pub fn n_skipped(&self) -> u32 {
+        self.n_skipped
+    }
+
+    /// How many task runs have not ended, as [`RunState::task_runs`] shows them: when the run has, those that
+    /// were cancelled with it.
+    pub fn n_unended(&self) -> usize {
+        if self.n_open == 0 {
+            return 0;
+        }
+        let unended = |(task, node): (u32, &Node)| match &node.stage {
+            Stage::Waiting => 1,
+            stage => stage.runs(task).filter(|(_, run)| !run.has_ended()).count(),
+        };
+        (0..).zip(&self.nodes).map(unended).sum()
     }
 
     /// How many facts the run asked to persist since it was taken up.

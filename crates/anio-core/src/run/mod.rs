@@ -63,6 +63,8 @@ pub struct RunState {
     scopes: Scopes,
     /// Tasks whose end is not decided yet.
     n_open: u32,
+    /// Tasks that are skipped.
+    n_skipped: u32,
     /// For each task that failed, in that order: its first task run that did.
     failures: Vec<(u32, RunFailure)>,
     /// Facts that were asked to persist since the run was taken up, and how many of them are durable.
@@ -135,6 +137,7 @@ impl RunState {
             poison_deaths: poison_deaths.max(1),
             scopes: Scopes::default(),
             n_open: nodes.len() as u32,
+            n_skipped: 0,
             nodes,
             plan,
             input,

@@ -48,6 +48,7 @@ impl RunState {
         let skip = Skip { root: task, reason: Some(Arc::from(reason)) };
         self.nodes[task as usize].stage = Stage::Skipped(skip);
         self.n_open -= 1;
+        self.n_skipped += 1;
         self.skip_dependants(task);
     }
 
@@ -61,6 +62,7 @@ impl RunState {
                 if matches!(node.stage, Stage::Waiting) && !plan.task(dependant).decides {
                     node.stage = Stage::Skipped(Skip { root, reason: None });
                     self.n_open -= 1;
+                    self.n_skipped += 1;
                     open.push(dependant);
                 }
             }

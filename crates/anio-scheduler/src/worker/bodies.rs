@@ -33,6 +33,7 @@ impl Worker {
         self.limits.look_at(tokio::time::Instant::now());
         // Who starts on one lane may be who others waited behind on the other.
         while self.dispatch_on(LaneKind::Async) || self.dispatch_on(LaneKind::Cpu) {}
+        self.metrics.ready(self.plain.n_waiting() + self.cpu.n_waiting() + self.limits.n_waiting());
     }
 
     /// Takes the next in turn on a lane, and starts it or lets it wait for what it needs beside the slot;

@@ -31,6 +31,7 @@ use crate::executor::{Around, BodyOutcome, Executor, Returned, Slot, Ticket};
 use crate::keeper::{Keeper, Room};
 use crate::limit::Limits;
 use crate::live_run::{LiveRun, final_failure, record_of, take_up};
+use crate::metrics::{Counters, IsEnd};
 use crate::pending::{InFlight, Pending, Submitted};
 use crate::ready::Lane;
 use crate::scheduler::{Finished, Message, register};
@@ -54,6 +55,7 @@ pub(crate) struct Worker {
     keeper: Keeper,
     workflows: HashMap<WorkflowName, Workflow>,
     runs: HashMap<RunId, LiveRun>,
+    metrics: Arc<Counters>,
     /// Bodies on tokio and on blocking threads.
     plain: Lane,
     cpu: Lane,
@@ -119,6 +121,7 @@ impl Worker {
             keeper,
             workflows,
             runs: HashMap::new(),
+            metrics: Arc::new(Counters::new()),
             timers: Timers::default(),
             pending: Pending::default(),
             commit: None,
@@ -134,6 +137,11 @@ impl Worker {
             given_up: None,
             stopping: None,
         }
+    }
+
+    /// The numbers that it counts.
+    pub(crate) fn metrics(&self) -> Arc<Counters> {
+        Arc::clone(&self.metrics)
     }
 
     /// Runs until a shutdown, until the last handle is gone, or until the store gives up.
@@ -172,6 +180,7 @@ impl Worker {
         if let Some(reason) = reason {
             tracing::error!(%reason, "the engine stops; its runs resume when it starts again");
         }
+        self.metrics.gave_all_back();
         self.cancellation.cancel();
     }
 
@@ -292,6 +301,8 @@ impl Worker {
                 let mut live = LiveRun::new(state, workflow, self.cancellation.child_token());
                 live.n_news = news;
                 self.runs.insert(id, live.resumed(claimed, self.config.trace.as_deref()));
+                self.metrics.taken_up();
+                self.metrics.held(self.runs.len());
                 let now = self.config.clock.now();
                 match requested {
                     Some(Request::Cancel) => self.apply(id, now, Event::Cancel),
@@ -303,6 +314,7 @@ impl Worker {
             }
             Err(reason) => {
                 tracing::warn!(run_id = %claimed.run.id, workflow = %claimed.run.workflow, %reason, "parked");
+                self.metrics.parked();
                 self.pending.batch.parks.push(ParkRecord { run: claimed.run.id, reason });
             }
         }
@@ -352,11 +364,13 @@ impl Worker {
                 for Submitted { ids, live, reply } in in_flight.submitted {
                     // Only now are those that did not fit to be found in the queue.
                     self.has_queued |= live.len() < ids.len();
+                    self.metrics.submitted(ids.len());
                     drop(reply.send(Ok(ids)));
                     self.n_submitting -= live.len();
                     for (live, deadline) in live {
                         let id = live.state.id();
                         self.runs.insert(id, live);
+                        self.metrics.held(self.runs.len());
                         self.mind_deadline(id, deadline, now);
                         self.apply(id, now, Event::Begin { epoch: 0 });
                     }
@@ -392,6 +406,7 @@ impl Worker {
             n_runs = self.runs.len(),
             "the lease is lost: another worker has taken over; this one drops its runs and begins anew"
         );
+        self.metrics.gave_all_back();
         self.cancellation.cancel();
         self.cancellation = CancellationToken::new();
         if let Some((_, in_flight)) = self.commit.take() {
@@ -437,7 +452,9 @@ impl Worker {
     fn apply(&mut self, run: RunId, at: Timestamp, event: Event) {
         let Some(live) = self.runs.get_mut(&run) else { return };
         let mut effects = std::mem::take(&mut self.effects);
+        let (is_end, n_skipped) = (IsEnd::of(&event), live.state.n_skipped());
         live.state.apply(at, event, &mut effects);
+        self.metrics.count(&live.state, &effects, is_end, live.state.n_skipped() - n_skipped);
         for effect in effects.drain(..) {
             self.perform(run, effect);
         }

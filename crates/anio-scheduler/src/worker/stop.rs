@@ -87,6 +87,7 @@ impl Worker {
 
     /// Gives the lease back and answers those who asked for the end.
     pub(super) async fn end(&mut self) -> Option<String> {
+        self.metrics.gave_all_back();
         if let Err(error) = self.store.release(self.keeper.worker).await {
             tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
         }

@@ -288,6 +288,7 @@ impl Key<'_> {
             nodes,
             scopes: _,
             n_open,
+            n_skipped: _, // Follows from the nodes.
             failures,
             n_persisted: _,
             n_durable: _,
