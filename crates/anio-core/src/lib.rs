@@ -16,6 +16,8 @@ pub mod error;
 pub mod name;
 pub mod output;
 pub mod plan;
+#[doc(hidden)]
+pub mod plant;
 pub mod retry;
 pub mod run;
 pub mod task;

@@ -13,6 +13,8 @@ pub mod record;
 mod request;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sown;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod store;

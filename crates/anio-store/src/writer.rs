@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anio_core::plant::{Plant, is_planted};
 use flume::Receiver;
 
 use crate::backend::Backend;
@@ -142,8 +143,13 @@ impl Connection {
             Some(last) => *last,
             None => self.persist(true, |backend| backend.last_commit(worker))?,
         };
-        let outcome = self.persist(true, |backend| backend.commit(batch, number));
+        let is_guessed = is_planted(Plant::UnknownIsFailure) || is_planted(Plant::UnknownIsSuccess);
+        let outcome = self.persist(!is_guessed, |backend| backend.commit(batch, number));
         match &outcome {
+            Err(StoreError::OutcomeUnknown { .. }) if is_guessed => {
+                self.numbers.insert(worker, number);
+                return if is_planted(Plant::UnknownIsFailure) { self.commit_one(batch) } else { Ok(()) };
+            }
             // Perhaps it is stored under this number: the next commit must not pass for it.
             Ok(()) | Err(StoreError::OutcomeUnknown { .. }) => {
                 self.numbers.insert(worker, number);

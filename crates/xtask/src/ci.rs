@@ -11,7 +11,7 @@ use std::{
 use crate::{Result, cargo, exit, postgres::Postgres, root, take_flag, test, tidy};
 
 /// The crates whose features are checked one by one.
-const WITH_FEATURES: [&str; 3] = ["anio-store", "anio-scheduler", "anio"];
+const WITH_FEATURES: [&str; 5] = ["anio-core", "anio-store", "anio-scheduler", "anio", "anio-torture"];
 
 /// A name, and what is true if it went well.
 type Step = (&'static str, fn() -> Result<bool>);

@@ -43,6 +43,7 @@ use crate::error::{FailureKind, TaskFailure};
 use crate::name::RunId;
 use crate::output::Output;
 use crate::plan::Plan;
+use crate::plant::{Plant, is_planted};
 use crate::task::TaskReturn;
 use crate::time::Timestamp;
 
@@ -231,10 +232,16 @@ impl RunState {
                     State::Running | State::Starting if run.deaths >= poison => {
                         poisoned.push((key, run.deaths));
                     }
+                    State::Ready | State::Running | State::Starting
+                        if key.map_index.is_some() && is_planted(Plant::ElementsForgotten) => {}
                     State::Ready | State::Running | State::Starting => {
+                        if is_planted(Plant::AttemptsCountAnew) {
+                            run.attempt = 0;
+                        }
                         run.state = State::Ready;
                         effects.extend((!is_halted).then_some(Effect::Ready(key)));
                     }
+                    State::Backoff { .. } if is_planted(Plant::TimersNotRearmed) => {}
                     State::Backoff { due } => effects.push(Effect::Arm { key, at: due }),
                     State::Succeeded { .. } | State::Failed if run.called => {}
                     State::Succeeded { .. } => uncalled.extend(callbacks.on_success.as_ref().map(|_| key)),
@@ -316,6 +323,12 @@ impl RunState {
         let (attempt, started_at) = (run.attempt, run.started_at);
         run.succeed(at, output.clone(), writes.clone());
         let kind = FactKind::Succeeded { started_at, output, writes };
+        if is_planted(Plant::ReleasedBeforeCommit) {
+            self.persist(Fact { key, attempt, at, kind }, Awaited::Nothing, effects);
+            self.decided(key);
+            self.settled(key, at, effects);
+            return self.call(key, effects);
+        }
         self.persist(Fact { key, attempt, at, kind }, Awaited::Settle(key), effects);
         self.decided(key);
     }

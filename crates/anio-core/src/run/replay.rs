@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::fact::{Fact, FactKind, TaskRunKey};
-use super::task_run::{Map, Stage, TaskRun};
+use super::task_run::{Map, Stage, State, TaskRun};
 use super::{Phase, RunState};
 use crate::plan::Plan;
+use crate::plant::{Plant, is_planted};
 
 /// A stored fact does not fit the plan and the facts before it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +40,7 @@ impl RunState {
             FactKind::Started => {
                 let run = self.live(key).ok_or_else(misfit)?;
                 run.start(fact.attempt, fact.at);
-                run.deaths += 1;
+                run.deaths += u32::from(!is_planted(Plant::DeathsNotCounted));
             }
             FactKind::Interrupted { started_at } => {
                 let run = self.live(key).ok_or_else(misfit)?;
@@ -57,6 +58,9 @@ impl RunState {
                 let run = self.live(key).ok_or_else(misfit)?;
                 run.start(fact.attempt, *started_at);
                 run.fail(fact.at, Arc::clone(failure), *retry_at);
+                if retry_at.is_some() && is_planted(Plant::BackoffForgotten) {
+                    run.state = State::Ready;
+                }
                 if retry_at.is_none() {
                     self.decided(key);
                     self.settled(key, fact.at, &mut Vec::new());
@@ -79,6 +83,7 @@ impl RunState {
                     self.propagate(key.task, fact.at, &mut Vec::new());
                 }
             }
+            FactKind::Cancelled if is_planted(Plant::GivenUpForgotten) => {}
             FactKind::Cancelled => drop(self.given_up.insert(key)),
             FactKind::Cleared => {
                 self.attempts_before.insert(key, fact.attempt);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anio_core::plant::{Plant, is_planted};
 use anio_core::run::{Event, TaskRunKey};
 use anio_core::task::{TaskCall, TaskHandle};
 use anio_core::{Lane as LaneKind, RunId, TaskOptions};
@@ -72,7 +73,9 @@ impl Worker {
         let Some(live) = self.runs.get(&run) else { return };
         let lane = live.workflow.plan().task(key.task).definition.options.lane;
         self.lane(lane).n_used -= 1;
-        if let Some(demand) = self.limits.begin(run, key) {
+        if let Some(demand) = self.limits.begin(run, key)
+            && !is_planted(Plant::LimitsNotGivenBack)
+        {
             self.limits.leave(&demand);
         }
     }

@@ -14,6 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anio_core::plant::{Plant, is_planted};
 use anio_core::run::{Conclusion, Effect, Event, TaskRunKey};
 use anio_core::{Fingerprint, RunId, Timestamp, Workflow, WorkflowName};
 use anio_store::Store;
@@ -304,7 +305,7 @@ impl Worker {
                 self.metrics.taken_up();
                 self.metrics.held(self.runs.len());
                 let now = self.config.clock.now();
-                match requested {
+                match requested.filter(|_| !is_planted(Plant::RequestLost)) {
                     Some(Request::Cancel) => self.apply(id, now, Event::Cancel),
                     Some(Request::Pause) => self.apply(id, now, Event::Pause),
                     Some(Request::Resume) | None => {}
@@ -554,6 +555,13 @@ impl Worker {
             if let Some(live) = self.runs.get_mut(&run) {
                 live.is_dirty = false;
                 durable.push((run, live.state.n_persisted()));
+            }
+        }
+        if is_planted(Plant::EndToldEarly) {
+            let now = self.config.clock.now();
+            for end in &batch.ends {
+                let n = self.runs.get(&end.run).map_or(0, |live| live.state.n_persisted());
+                self.apply(end.run, now, Event::Committed { n });
             }
         }
         let store = self.store.clone();

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use anio_core::Timestamp;
+use anio_core::plant::{Plant, is_planted};
 use anio_core::run::{Event, TaskRunKey, TaskRunStatus};
 use tokio::sync::oneshot;
 
@@ -81,8 +82,7 @@ impl Worker {
     pub(super) fn is_drained(&self) -> bool {
         let Some(stopping) = &self.stopping else { return false };
         (stopping.phase == StopPhase::Abandoned || self.plain.n_used + self.cpu.n_used + self.n_calls == 0)
-            && self.commit.is_none()
-            && self.pending.batch.is_empty()
+            && (self.commit.is_none() && self.pending.batch.is_empty() || is_planted(Plant::GivenBackEarly))
     }
 
     /// Gives the lease back and answers those who asked for the end.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anio_core::plant::{Plant, is_planted};
 use anio_core::run::RunState;
 use anio_core::{Output, RunId, Timestamp, Workflow};
 use anio_store::record::{NewRun, RunOptions};
@@ -64,6 +65,10 @@ impl Worker {
             });
             submitted.ids.push(id);
             submitted.live.extend(live.map(|live| (live, options.deadline)));
+        }
+        if is_planted(Plant::AcknowledgedEarly) {
+            let later = std::mem::replace(&mut submitted.reply, oneshot::channel().0);
+            drop(later.send(Ok(submitted.ids.clone())));
         }
         self.mind_due(options.due_at);
         self.n_submitting += submitted.live.len();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anio_core::plan::PlanRecord;
+use anio_core::plant::{Plant, is_planted};
 use anio_core::{Fingerprint, RunId, Timestamp, WorkflowName};
 
 use crate::error::StoreError;
@@ -76,6 +77,11 @@ impl State {
         self.workers.get_mut(&worker).filter(|lease| !lease.lost).ok_or(StoreError::LeaseLost)
     }
 
+    fn fence(&mut self, worker: WorkerId) -> Result<&mut Lease, StoreError> {
+        let is_open = is_planted(Plant::FenceLeftOut);
+        self.workers.get_mut(&worker).filter(|lease| !lease.lost || is_open).ok_or(StoreError::LeaseLost)
+    }
+
     pub(super) fn register(&mut self, worker: &NewWorker) -> Result<(), StoreError> {
         let expires_at = self.now().after(worker.lease);
         let lease =
@@ -103,7 +109,7 @@ impl State {
             let theirs = run.worker.is_some_and(|worker| workers.contains(&worker));
             if theirs && run.record.status == RunStatus::Running {
                 run.let_go();
-                run.record.epoch += 1;
+                run.record.epoch += u32::from(!is_planted(Plant::EpochNotRaised));
                 n_runs += 1;
             }
         }
@@ -112,22 +118,24 @@ impl State {
 
     pub(super) fn bury(&mut self, dead: &[WorkerId]) -> u64 {
         let now = self.now();
+        let has_run_out = |lease: &Lease| lease.expires_at <= now || is_planted(Plant::RescueByTimeAlone);
         let is_dead =
-            |id: &WorkerId| self.workers.get(id).is_some_and(|lease| !lease.lost && lease.expires_at <= now);
+            |id: &WorkerId| self.workers.get(id).is_some_and(|lease| !lease.lost && has_run_out(lease));
         let dead: Vec<WorkerId> = dead.iter().copied().filter(is_dead).collect();
         self.end_leases(&dead)
     }
 
     pub(super) fn commit(&mut self, batch: &Batch, number: u64) -> Result<(), StoreError> {
         if let Some(worker) = batch.worker {
-            if self.workers.get(&worker).is_some_and(|lease| lease.last_commit >= number) {
+            let is_stored = self.workers.get(&worker).is_some_and(|lease| lease.last_commit >= number);
+            if is_stored && !is_planted(Plant::FactsWrittenTwice) {
                 return Ok(());
             }
-            self.standing(worker)?;
+            self.fence(worker)?;
         }
         self.check(batch)?;
         if let Some(worker) = batch.worker {
-            self.standing(worker)?.last_commit = number;
+            self.fence(worker)?.last_commit = number;
         }
         batch.plans.iter().for_each(|(fingerprint, record)| self.insert_plan(*fingerprint, record));
         batch.runs.iter().for_each(|run| self.insert(run, batch.worker));
@@ -209,7 +217,8 @@ impl State {
     }
 
     fn unended(&mut self, run: RunId) -> Option<&mut Run> {
-        self.runs.get_mut(&run).filter(|run| run.record.finished_at.is_none())
+        let may_end = |run: &Run| run.record.finished_at.is_none() || is_planted(Plant::EndOverwritten);
+        self.runs.get_mut(&run).filter(|run| may_end(run))
     }
 
     pub(super) fn submit(
@@ -219,6 +228,9 @@ impl State {
     ) -> Submission {
         let known = key(new).and_then(|key| self.keys.get(&key)).filter(|id| **id != new.id);
         if let Some(run) = known.and_then(|id| self.runs.get(id)) {
+            if is_planted(Plant::KeyNotLookedUp) {
+                return Submission::New;
+            }
             return Submission::Known(Box::new(run.record.clone()));
         }
         if !self.runs.contains_key(&new.id) {
@@ -308,7 +320,9 @@ impl State {
     }
 
     pub(super) fn claim(&mut self, claim: &Claim) -> Result<Vec<ClaimedRun>, StoreError> {
-        self.standing(claim.worker)?;
+        if !is_planted(Plant::ClaimWithoutLease) {
+            self.standing(claim.worker)?;
+        }
         self.promote();
         let now = self.now();
         let Self { runs, plans, .. } = self;

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use anio_core::plan::PlanRecord;
+use anio_core::plant::Plant;
 use anio_core::{Fingerprint, RunId, WorkflowName};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Uuid as SqlUuid};
@@ -17,6 +18,7 @@ use super::schema::anio_plans;
 use super::watch;
 use crate::error::StoreError;
 use crate::record::{Claim, ClaimedRun, FactRecord};
+use crate::sown::sown;
 
 // Relies on `anio_runs_queued`: the queue is walked in its order, past what others are taking at this
 // moment; and on `anio_runs_due`: whose time has come is in the queue from now on, taken or not. The lease is
@@ -90,12 +92,13 @@ pub(super) fn claim(
     plans: &mut HashMap<Fingerprint, Arc<PlanRecord>>,
 ) -> Result<Vec<ClaimedRun>, Inner> {
     let workflows: Vec<&str> = claim.workflows.iter().map(WorkflowName::as_str).collect();
-    let rows: Vec<Taken> = diesel::sql_query(CLAIM)
-        .bind::<SqlUuid, _>(claim.worker.0)
-        .bind::<Array<Text>, _>(workflows)
-        .bind::<BigInt, _>(i64::from(claim.limit))
-        .bind::<BigInt, _>(N_DUE_MAX)
-        .load(connection)?;
+    let rows: Vec<Taken> =
+        diesel::sql_query(sown(CLAIM, Plant::ClaimWithoutLease, "and lost_at is null", ""))
+            .bind::<SqlUuid, _>(claim.worker.0)
+            .bind::<Array<Text>, _>(workflows)
+            .bind::<BigInt, _>(i64::from(claim.limit))
+            .bind::<BigInt, _>(N_DUE_MAX)
+            .load(connection)?;
     if rows.is_empty() {
         return Err(StoreError::LeaseLost.into());
     }

@@ -18,9 +18,11 @@
 //! The parts of one statement do not see each other's rows. So the end of a run that begins in the same
 //! batch is folded into its insertion.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use anio_core::plan::PlanRecord;
+use anio_core::plant::Plant;
 use anio_core::{Fingerprint, RunId};
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -34,6 +36,7 @@ use super::watch::{self, Tidings};
 use super::{storable, submit};
 use crate::record::{Batch, EndRecord, ParkRecord, RunStatus, WorkerId};
 use crate::row::to_json;
+use crate::sown::sown;
 
 const FENCE: &str = "
 with lease as (
@@ -41,6 +44,18 @@ with lease as (
     set last_commit = $2
     where id = $1 and lost_at is null and last_commit < $2
     returning id
+)";
+
+/// [`FENCE`] with a bug: whether the lease stands is judged by what the statement saw when it began.
+const FENCE_WITHOUT_LOCK: &str = "
+with lease as (
+    select id
+    from anio_workers
+    where id = $1 and lost_at is null and last_commit < $2
+), numbered as (
+    update anio_workers
+    set last_commit = $2
+    where id = $1
 )";
 
 /// In place of [`FENCE`] for a client that only submits: it has no lease to lose.
@@ -100,7 +115,8 @@ fn commit_new(
     number: i64,
     tidings: Tidings,
 ) -> QueryResult<bool> {
-    let fence = if batch.worker.is_some() { FENCE } else { NO_FENCE };
+    let fence = if batch.worker.is_some() { fence() } else { NO_FENCE.into() };
+    let ends = sown(ENDS, Plant::EndOverwritten, "and run.finished_at is null", "");
     let worker = batch.worker.map(|worker| worker.0);
     // Two statements, so that the usual one, with facts alone, carries no empty arrays.
     let only_facts = new_plans.is_empty()
@@ -110,10 +126,10 @@ fn commit_new(
         && batch.holds.is_empty();
     let facts = fact::insert_where("exists (select from lease)");
     let sql = if only_facts {
-        [fence, &facts, &watch::tell_from("lease", 15)].concat()
+        [&fence, &facts as &str, &watch::tell_from("lease", 15)].concat()
     } else {
         let tell = watch::tell_from("lease", 42);
-        [fence, &facts, ENDS, submit::RUNS, submit::PLANS, submit::TAGS, &tell].concat()
+        [&fence, &facts as &str, &ends, submit::RUNS, submit::PLANS, submit::TAGS, &tell].concat()
     };
     let statement = diesel::sql_query(sql)
         .into_boxed::<Pg>()
@@ -130,6 +146,13 @@ fn commit_new(
     }
     let n_leases = statement.bind::<Array<Text>, _>(tidings.channels()).execute(connection)?;
     Ok(n_leases == 1)
+}
+
+/// [`FENCE`], perhaps with a bug in it.
+fn fence() -> Cow<'static, str> {
+    let fence = sown(FENCE, Plant::FenceLeftOut, "and lost_at is null", "");
+    let fence = sown(fence, Plant::FactsWrittenTwice, "and last_commit < $2", "");
+    sown(fence, Plant::FenceWithoutLock, FENCE, FENCE_WITHOUT_LOCK)
 }
 
 /// The number of a worker's last durable commit; `None` for a worker that nobody knows.

@@ -1,5 +1,6 @@
 //! Leases: given, renewed, given back, and taken from the dead. All times are of the server's clock.
 
+use anio_core::plant::Plant;
 use anio_core::{RunId, Timestamp};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Uuid as SqlUuid};
@@ -12,6 +13,7 @@ use super::{NOW, THEN, session_lock, storable, watch};
 use crate::error::StoreError;
 use crate::record::{NewWorker, News, Renewal, WorkerId};
 use crate::row::corrupt_row;
+use crate::sown::sown;
 
 /// How long the row of a worker that is gone is kept: for one that comes back from a long sleep to learn
 /// what became of its last commit.
@@ -157,6 +159,12 @@ where worker.id = any ($1) and worker.lost_at is null and {is_dead}
 returning worker.id",
         is_dead = is_dead("$2"),
     );
+    let sql = sown(
+        sql,
+        Plant::RescueByTimeAlone,
+        "and (worker.expires_at",
+        "and ($2 is not null or worker.expires_at",
+    );
     let dead: Vec<Uuid> = dead.iter().map(|worker| worker.0).collect();
     let buried: Vec<Id> = diesel::sql_query(sql)
         .bind::<Array<SqlUuid>, _>(dead)
@@ -209,7 +217,7 @@ fn put_back(connection: &mut Connection, workers: Vec<Uuid>) -> Result<u64, Inne
     if workers.is_empty() {
         return Ok(0);
     }
-    let count: Count = diesel::sql_query(PUT_BACK)
+    let count: Count = diesel::sql_query(sown(PUT_BACK, Plant::EpochNotRaised, "epoch + 1", "epoch"))
         .bind::<Array<SqlUuid>, _>(workers)
         .bind::<Text, _>(watch::RUNS)
         .get_result(connection)?;

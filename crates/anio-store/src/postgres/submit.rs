@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use anio_core::plan::PlanRecord;
+use anio_core::plant::{Plant, is_planted};
 use anio_core::{Fingerprint, RunId, Timestamp};
 use diesel::connection::LoadConnection;
 use diesel::dsl::exists;
@@ -104,7 +105,7 @@ pub(super) fn run<C: LoadConnection<Backend = Pg>>(
 ) -> Result<Submission, Inner> {
     // A turn without an answer means that the run which was met has been deleted in between.
     loop {
-        if insert(connection, run)? || is_stored(connection, run.id)? {
+        if insert(connection, run)? || is_stored(connection, run.id)? || is_planted(Plant::KeyNotLookedUp) {
             return Ok(Submission::New);
         }
         let Some(key) = &run.options.idempotency_key else { continue };

@@ -3,6 +3,7 @@
 use std::fs::File;
 
 use anio_core::Timestamp;
+use anio_core::plant::{Plant, is_planted};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
@@ -14,6 +15,7 @@ use super::query::{self, worker_id};
 use super::schema::anio_workers;
 use crate::error::StoreError;
 use crate::record::{NewWorker, News, RunStatus, WorkerId};
+use crate::sown::sown;
 
 /// How long the row of a worker that is gone is kept: for one that comes back from a long sleep to learn
 /// what became of its last commit.
@@ -166,7 +168,7 @@ pub(super) fn bury(
         let expires_at = standing.select(anio_workers::expires_at).first::<i64>(connection).optional()?;
         let Some(expires_at) = expires_at else { continue };
         let lock = locks.grab(*worker);
-        if expires_at <= now.as_micros() || lock.is_some() {
+        if expires_at <= now.as_micros() || lock.is_some() || is_planted(Plant::RescueByTimeAlone) {
             graves.push((*worker, lock));
         }
     }
@@ -211,6 +213,7 @@ fn end_leases(
         .bind::<BigInt, _>(now.as_micros())
         .bind::<Text, _>(&ids)
         .execute(connection)?;
-    let n_runs = diesel::sql_query(PUT_BACK).bind::<Text, _>(&ids).execute(connection)?;
+    let put_back = sown(PUT_BACK, Plant::EpochNotRaised, "epoch + 1", "epoch");
+    let n_runs = diesel::sql_query(put_back).bind::<Text, _>(&ids).execute(connection)?;
     Ok(n_runs as u64)
 }

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use anio_core::plan::PlanRecord;
+use anio_core::plant::{Plant, is_planted};
 use anio_core::{Fingerprint, Timestamp};
 use diesel::connection::LoadConnection;
 use diesel::prelude::*;
@@ -82,6 +83,9 @@ pub(super) fn submit<C: LoadConnection<Backend = Sqlite>>(
     if n_runs == 1 {
         insert_plans(connection, &[plan])?;
         insert_tags(connection, run)?;
+        return Ok(Submission::New);
+    }
+    if is_planted(Plant::KeyNotLookedUp) {
         return Ok(Submission::New);
     }
     let of_this_key = anio_runs::table
