@@ -164,6 +164,11 @@ impl Executor {
 }
 
 async fn run_async(attempt: Attempt, pool: Pool, mut answer: Answer) {
+    if attempt.token.is_cancelled() {
+        // It was called off while it waited for a thread of tokio.
+        answer.give(BodyOutcome::Interrupted, Slot::Free);
+        return;
+    }
     let scope = attempt.scope(pool);
     let Attempt { task, call, token, timeout, value_bytes_max, span, reporter, .. } = attempt;
     let outcome = {
@@ -276,3 +281,6 @@ impl Cancellation for Token {
         self.0.cancelled().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

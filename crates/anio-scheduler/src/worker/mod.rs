@@ -402,14 +402,15 @@ impl Worker {
 
     /// Another worker has taken over: nothing that is held here counts any more.
     async fn lose_lease(&mut self) {
+        // First, so that nothing begins any more when it is told.
+        self.cancellation.cancel();
+        self.cancellation = CancellationToken::new();
         tracing::error!(
             worker = %self.keeper.worker,
             n_runs = self.runs.len(),
             "the lease is lost: another worker has taken over; this one drops its runs and begins anew"
         );
         self.metrics.gave_all_back();
-        self.cancellation.cancel();
-        self.cancellation = CancellationToken::new();
         if let Some((_, in_flight)) = self.commit.take() {
             refuse(in_flight.submitted, "its lease was lost");
         }
