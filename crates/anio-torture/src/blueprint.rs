@@ -64,6 +64,8 @@ pub struct TaskBlueprint {
     pub concurrency: Option<u32>,
     /// How many units of [`RESOURCE`] it holds while it executes.
     pub needs: u32,
+    /// How many of its task runs may start per second on a worker.
+    pub rate: Option<u32>,
     /// Whether it has callbacks, which write into the diary.
     pub tells: bool,
 }
@@ -295,6 +297,7 @@ mod tests {
         has(&|task| matches!(task.when, Some(When::AnySucceeded(_))));
         has(&|task| matches!(task.when, Some(When::IsLow(_))));
         has(&|task| task.concurrency.is_some() && task.mapped_over.is_some());
+        has(&|task| task.rate.is_some() && task.mapped_over.is_some());
         has(&|task| task.needs == 2);
         has(&|task| task.tells);
         assert!(tasks.iter().all(|task| task.pace <= Duration::from_millis(50)));

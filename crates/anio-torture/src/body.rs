@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anio_core::task::{Callback, Ending, Settled};
+use anio_core::task::{Callback, Ending, Rate, Settled};
 use anio_core::{
     Backoff, Jitter, Lane, RetryPolicy, RunId, TaskCall, TaskError, TaskOptions, Timestamp, Workflow,
 };
@@ -93,6 +93,7 @@ fn options(task: &TaskBlueprint) -> TaskOptions {
     let mut options = TaskOptions::new().retry(retry).priority(task.priority).lane(task.lane);
     options.timeout = task.hangs().then_some(TIMEOUT);
     options.concurrency = task.concurrency;
+    options.rate = task.rate.and_then(|n| Rate::per_second(n).ok());
     if task.needs > 0 { options.needs(RESOURCE, task.needs) } else { options }
 }
 

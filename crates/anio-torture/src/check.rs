@@ -6,10 +6,13 @@
 
 mod bodies;
 mod control;
+mod joint;
 mod life;
 mod limits;
+mod owner;
 mod retry;
 mod rule;
+mod zombie;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -30,7 +33,9 @@ pub fn check(history: &History, blueprints: &[Blueprint]) -> Vec<Violation> {
     let by_name: HashMap<&str, &Blueprint> =
         blueprints.iter().map(|blueprint| (blueprint.name.as_str(), blueprint)).collect();
     let mut diary: BTreeMap<RunId, Vec<(usize, &Line)>> = BTreeMap::new();
-    for (position, line) in history.diary.iter().enumerate() {
+    let stale = zombie::stale_begins(history);
+    for (position, line) in history.diary.iter().enumerate().filter(|(position, _)| !stale.contains(position))
+    {
         diary.entry(line.run).or_default().push((position, line));
     }
     let mut violations = Vec::new();
@@ -64,6 +69,9 @@ pub fn check(history: &History, blueprints: &[Blueprint]) -> Vec<Violation> {
         }
     }
     limits::check(history, &by_name, &mut violations);
+    limits::check_rates(history, &by_name, &mut violations);
+    owner::check(history, &mut violations);
+    joint::check(history, &mut violations);
     let n_extra_max = history.n_deaths * history.n_bodies_max;
     if n_extra > n_extra_max {
         let (n_deaths, n_bodies) = (history.n_deaths, history.n_bodies_max);
@@ -102,12 +110,23 @@ fn check_acknowledged(history: &History, violations: &mut Vec<Violation>) {
             violate(Rule::KeysAreOneRun, run, format!("{key} of {workflow} is run {first}, too"));
         }
     }
-    for (run, status) in &history.ends {
-        let now = stored.get(run).map_or("gone", |run| run.status.as_str());
-        let was_retried = |run: &&StoredRun| run.facts.iter().any(|fact| fact.kind == FactKind::Cleared);
-        let had_failed = *status == *"failed" && stored.get(run).is_some_and(was_retried);
-        if now != status && !had_failed {
-            violate(Rule::AcknowledgedEndsAreKept, *run, format!("told to have {status}, now it is {now}"));
+    for ended in &history.ends {
+        let run = stored.get(&ended.run);
+        // Who tries a run again, or has some of it run again, takes its end back.
+        let was_reopened = |run: &&&StoredRun| run.facts.iter().any(|fact| fact.kind == FactKind::Cleared);
+        let (status, now) = (&ended.status, run.map_or("gone", |run| run.status.as_str()));
+        if run.is_some_and(|run| was_reopened(&run)) {
+            continue;
+        }
+        if now != status {
+            violate(
+                Rule::AcknowledgedEndsAreKept,
+                ended.run,
+                format!("told to have {status}, now it is {now}"),
+            );
+        } else if run.is_some_and(|run| run.outputs() != ended.outputs) {
+            let found = "its outputs are not those that were told".to_owned();
+            violate(Rule::AcknowledgedEndsAreKept, ended.run, found);
         }
     }
 }
@@ -174,6 +193,8 @@ impl RunCheck<'_> {
         let may_be = match run.intent {
             Intent::Cancel => status == RunStatus::Cancelled,
             Intent::Late(_) => status == RunStatus::Failed,
+            // How it ended before some of it ran again is not on record.
+            Intent::Rerun(_) | Intent::Clear(..) => !self.life.is_last,
             _ => false,
         };
         if status.is_terminal() && status != wanted && !may_be {

@@ -1,15 +1,17 @@
 //! All that is known after a storm: what was acknowledged, what the database says, what the bodies wrote.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anio_core::run::FactKind;
 use anio_core::{RunId, Timestamp};
 use anio_store::record::{FactRecord, RunQuery, RunRecord, RunStatus};
 use anio_store::{Store, StoreOptions};
+use serde_json::Value;
 
 use crate::Result;
 use crate::body::RunInput;
-use crate::diary::Line;
+use crate::diary::{Line, What};
+use crate::dice::hash;
 use crate::intent::Intent;
 use crate::operator::Ask;
 use crate::reference::TaskRunName;
@@ -23,22 +25,32 @@ pub struct History {
     /// Submits that were acknowledged.
     pub acks: Vec<Ack>,
     /// Ends that were acknowledged.
-    pub ends: Vec<(RunId, String)>,
+    pub ends: Vec<Ended>,
     /// What was asked of runs, as far as it was told.
     pub asks: Vec<Ask>,
     /// When the processes were started.
     pub spawned: BTreeMap<u32, Timestamp>,
     /// What the database says.
     pub runs: Vec<StoredRun>,
+    /// The numbers of the user's rows beside which runs were submitted.
+    pub rows: Vec<u64>,
     /// What the bodies wrote, in the order of the file.
     pub diary: Vec<Line>,
     /// How often a worker died, stopped or lost its lease.
     pub n_deaths: usize,
     /// How many bodies a worker has under way at the most.
     pub n_bodies_max: usize,
-    /// Processes that went on for a while after they had lost their lease. What their bodies began in that
-    /// time is allowed: execution is at-least-once.
-    pub zombies: BTreeSet<u32>,
+    /// Processes that were stopped for longer than their lease, and went on.
+    pub stops: Vec<Stop>,
+    /// Which processes said that their lease was lost, and when.
+    pub lost: Vec<(u32, Timestamp)>,
+}
+
+impl History {
+    /// Which worker a process was when it wrote a line: it is another one each time that it has lost its lease.
+    pub fn worker_of(&self, line: &Line) -> (u32, usize) {
+        (line.pid, self.lost.iter().filter(|(pid, at)| *pid == line.pid && *at < line.at).count())
+    }
 }
 
 /// A submit that was acknowledged.
@@ -52,6 +64,73 @@ pub struct Ack {
     pub n: u64,
     /// Its idempotency key.
     pub key: Option<String>,
+}
+
+/// An end that was acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The run.
+    pub run: RunId,
+    /// How it ended, in a word.
+    pub status: String,
+    /// All outputs that the client saw, as one number; see [`digest`].
+    pub outputs: u64,
+}
+
+/// One number for outputs by the names of their tasks, whatever their order.
+pub fn digest<'a>(outputs: impl IntoIterator<Item = (&'a str, Value)>) -> u64 {
+    let of_one = |(task, output): (&str, Value)| hash(hash(0, task), &output.to_string());
+    outputs.into_iter().map(of_one).fold(0, u64::wrapping_add)
+}
+
+/// A process that was stopped, and went on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The process.
+    pub pid: u32,
+    /// When it stood still already.
+    pub stopped_at: Timestamp,
+    /// When it was still standing.
+    pub continued_at: Timestamp,
+    /// Whether it was let live until it had said that its lease was lost, or had had its time for that.
+    pub waited: bool,
+}
+
+impl Stop {
+    /// When another process had surely taken over from it, if one had before it went on: that one began a body
+    /// of a run that this one had. `moves` are runs that may go from one to another without that.
+    pub fn buried_at(
+        &self,
+        diary: &[Line],
+        lost: &[(u32, Timestamp)],
+        moves: &HashSet<RunId>,
+    ) -> Option<Timestamp> {
+        // What it had when it lost an earlier lease, it has dropped.
+        let anew =
+            lost.iter().filter(|(pid, at)| *pid == self.pid && *at < self.stopped_at).map(|(_, at)| *at);
+        let anew = anew.max().unwrap_or_default();
+        let mut latest: HashMap<RunId, &Line> = HashMap::new();
+        let mut heirs = Vec::new();
+        for line in diary.iter().filter(|line| !moves.contains(&line.run)) {
+            if line.at <= self.stopped_at {
+                latest.insert(line.run, line);
+            } else if line.at < self.continued_at && line.pid != self.pid && line.what == What::Begin {
+                heirs.push(line);
+            }
+        }
+        let had = |run| latest.get(&run).is_some_and(|line| line.pid == self.pid && line.at > anew);
+        heirs.into_iter().find(|line| had(line.run)).map(|line| line.at)
+    }
+}
+
+impl History {
+    /// The runs that may go from one worker to another while both live: somebody pauses them or has some of them
+    /// run again.
+    pub fn moves(&self) -> HashSet<RunId> {
+        let is_reopened = |run: &StoredRun| run.facts.iter().any(|fact| fact.kind == FactKind::Cleared);
+        let moves = self.runs.iter().filter(|run| run.intent == Intent::Pause || is_reopened(run));
+        moves.map(|run| run.id).collect()
+    }
 }
 
 /// A run as the database has it.
@@ -114,6 +193,34 @@ pub const fn word(fact: &FactRecord) -> &'static str {
 }
 
 impl StoredRun {
+    /// All its outputs, as one number.
+    pub fn outputs(&self) -> u64 {
+        let mut widths: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut elements: BTreeMap<&str, BTreeMap<u32, Value>> = BTreeMap::new();
+        let mut outputs: BTreeMap<&str, Value> = BTreeMap::new();
+        for fact in &self.facts {
+            let task = fact.task.as_str();
+            match &fact.kind {
+                FactKind::Expanded { n } => drop(widths.insert(task, *n as usize)),
+                FactKind::Succeeded { output, .. } => {
+                    let Ok(value) = output.parse::<Value>() else { continue };
+                    match fact.map_index {
+                        Some(index) => drop(elements.entry(task).or_default().insert(index, value)),
+                        None => drop(outputs.insert(task, value)),
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (task, width) in widths {
+            let of_task = elements.remove(task).unwrap_or_default();
+            if of_task.len() == width {
+                outputs.insert(task, of_task.into_values().collect());
+            }
+        }
+        digest(outputs)
+    }
+
     fn new(record: RunRecord, facts: Vec<FactRecord>) -> Result<Self> {
         Ok(Self {
             id: record.id,

@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use anio_torture::{Result, page, storm, worker};
+use anio_torture::{Result, log, page, storm, worker};
 use clap::{Parser, Subcommand};
 
 /// Does its worst to Anio, and checks what comes of it
@@ -43,7 +43,7 @@ fn main() -> Result<ExitCode> {
 fn work(settings: &str) -> Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::INFO)
-        .with_writer(std::io::stderr)
+        .with_writer(|| log::Signed)
         .with_ansi(false)
         .init();
     tokio::runtime::Runtime::new()?.block_on(worker::run(serde_json::from_str(settings)?))?;

@@ -6,10 +6,9 @@
 //! before it is asked, of everything else after the answer.
 
 use std::fs::File;
-use std::sync::Arc;
 
 use anio::{Engine, Error, RunHandle};
-use anio_core::{RunId, Timestamp};
+use anio_core::{RunId, Timestamp, Workflow};
 use anio_store::record::{RunQuery, RunStatus};
 
 use crate::Result;
@@ -37,8 +36,8 @@ pub struct Ask {
 pub enum Asked {
     /// The run was cancelled.
     Cancel,
-    /// This task of it was.
-    GiveUp(String),
+    /// This task of it was, or one element of it.
+    GiveUp(String, Option<u32>),
     /// A pause was asked for.
     Pause,
     /// The run was seen to be paused.
@@ -57,7 +56,8 @@ impl Ask {
     fn tell(&self) {
         let what = match &self.what {
             Asked::Cancel => "cancel",
-            Asked::GiveUp(task) => &format!("give-up:{task}"),
+            Asked::GiveUp(task, None) => &format!("give-up:{task}"),
+            Asked::GiveUp(task, Some(index)) => &format!("give-up:{task}/{index}"),
             Asked::Pause => "pause",
             Asked::SeenPaused => "seen-paused",
             Asked::Resume => "resume",
@@ -71,7 +71,10 @@ impl Ask {
         let [run, what, at, pid] = words else { return None };
         let what = match what.split_once(':').unwrap_or((what, "")) {
             ("cancel", _) => Asked::Cancel,
-            ("give-up", task) => Asked::GiveUp(task.to_owned()),
+            ("give-up", task) => match task.split_once('/') {
+                Some((task, index)) => Asked::GiveUp(task.to_owned(), Some(index.parse().ok()?)),
+                None => Asked::GiveUp(task.to_owned(), None),
+            },
             ("pause", _) => Asked::Pause,
             ("seen-paused", _) => Asked::SeenPaused,
             ("resume", _) => Asked::Resume,
@@ -84,8 +87,8 @@ impl Ask {
 }
 
 /// Does with a run of this worker what is meant to be done; ends early where the run is faster.
-pub(crate) async fn operate(run: RunHandle, intent: Intent, tasks: Arc<[String]>, mut dice: Dice) {
-    if let Err(error) = ask(&run, &intent, &tasks, &mut dice).await {
+pub(crate) async fn operate(run: RunHandle, intent: Intent, workflow: Workflow, mut dice: Dice) {
+    if let Err(error) = ask(&run, &intent, &workflow, &mut dice).await {
         match error {
             Error::InvalidState { .. } => {}
             error => tracing::warn!(run = %run.id(), %error, "not asked"),
@@ -93,7 +96,7 @@ pub(crate) async fn operate(run: RunHandle, intent: Intent, tasks: Arc<[String]>
     }
 }
 
-async fn ask(run: &RunHandle, intent: &Intent, tasks: &[String], dice: &mut Dice) -> anio::Result<()> {
+async fn ask(run: &RunHandle, intent: &Intent, workflow: &Workflow, dice: &mut Dice) -> anio::Result<()> {
     tokio::time::sleep(dice.duration(ASK_WITHIN)).await;
     match intent {
         Intent::Cancel => {
@@ -101,9 +104,17 @@ async fn ask(run: &RunHandle, intent: &Intent, tasks: &[String], dice: &mut Dice
             Ask::now(run.id(), Asked::Cancel).tell();
         }
         Intent::GiveUp(position) => {
-            let Some(task) = tasks.get(*position as usize % tasks.len().max(1)) else { return Ok(()) };
+            let tasks = workflow.plan().tasks();
+            let task = &tasks[*position as usize % tasks.len()].name.to_string();
             run.cancel_task(task).await?;
-            Ask::now(run.id(), Asked::GiveUp(task.clone())).tell();
+            Ask::now(run.id(), Asked::GiveUp(task.clone(), None)).tell();
+        }
+        Intent::GiveUpElement(position, index) => {
+            let tasks = workflow.plan().tasks().iter().filter(|task| task.mapped_over().is_some());
+            let tasks: Vec<String> = tasks.map(|task| task.name.to_string()).collect();
+            let Some(task) = tasks.get(*position as usize % tasks.len().max(1)) else { return Ok(()) };
+            run.cancel_element(task, *index).await?;
+            Ask::now(run.id(), Asked::GiveUp(task.clone(), Some(*index))).tell();
         }
         Intent::Pause => {
             run.pause().await?;
@@ -119,7 +130,7 @@ async fn ask(run: &RunHandle, intent: &Intent, tasks: &[String], dice: &mut Dice
             Ask::now(run.id(), Asked::Resume).tell();
             run.resume().await?;
         }
-        Intent::Plain | Intent::Late(_) | Intent::Generous(_) | Intent::Due(_) | Intent::Keyed => {}
+        _ => {}
     }
     Ok(())
 }
@@ -133,6 +144,26 @@ pub(crate) async fn retry(engine: &Engine, settings: &Settings, run: RunId) -> R
     let handle = engine.retry_failed(run).await?;
     Ask::now(run, Asked::Retry).tell();
     Ok(handle)
+}
+
+/// Has some tasks of a run that has ended run again, where that is meant.
+///
+/// # Errors
+/// Those of the engine.
+pub(crate) async fn run_again(
+    engine: &Engine,
+    run: RunId,
+    intent: &Intent,
+    workflow: &Workflow,
+) -> anio::Result<Option<RunHandle>> {
+    let tasks = workflow.plan().tasks();
+    let chosen = intent.runs_again(tasks.len());
+    let names: Vec<&str> = chosen.iter().map(|&position| tasks[position].name.as_str()).collect();
+    match names[..] {
+        [] => Ok(None),
+        [task] => engine.rerun_from(run, task).await.map(Some),
+        _ => engine.clear(run, &names).await.map(Some),
+    }
 }
 
 /// Resumes all that is paused; returns whether there was anything.

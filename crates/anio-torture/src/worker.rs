@@ -1,9 +1,10 @@
 //! The worker: the program that is killed. It speaks in lines on standard output.
 //!
 //! ```text
-//!   UP                           the engine has started
+//!   STARTING                     the engine is about to start
+//!   UP                           it has started
 //!   ACK <run> <workflow> <n> …   `submit` has returned: from now on the run may not get lost; then its key
-//!   END <run> <status>           `wait` has returned: from now on the status may not change
+//!   END <run> <status> <outputs> `wait` has returned: from now on neither may change
 //!   ASKED <run> <what> …         see `operator`
 //!   STOPPED                      a graceful shutdown is over
 //! ```
@@ -27,7 +28,9 @@ use crate::blueprint::{Blueprint, RESOURCE, RESOURCE_UNITS};
 use crate::body::{self, RunInput, now};
 use crate::diary::Diary;
 use crate::dice::{Dice, mix};
+use crate::history::digest;
 use crate::intent::Intent;
+use crate::joint::Joint;
 use crate::operator;
 use crate::settings::Settings;
 use crate::special;
@@ -62,10 +65,12 @@ pub async fn run(settings: Settings) -> Result<()> {
     for workflow in &workflows {
         builder = builder.workflow(workflow.clone());
     }
+    say("STARTING");
     let engine = builder.start().await?;
     say("UP");
     let worker = Worker {
         workflows: workflows.into_iter().map(|workflow| (workflow.name().to_string(), workflow)).collect(),
+        joint: Joint::new(&settings.url),
         storm,
         engine,
         settings,
@@ -81,6 +86,7 @@ enum Command {
 
 #[derive(Debug)]
 struct Worker {
+    joint: Joint,
     engine: Engine,
     settings: Settings,
     workflows: HashMap<String, Workflow>,
@@ -142,6 +148,15 @@ impl Worker {
             return self.submit_keyed(round, dice.percent(50), place).await;
         }
         let (workflow, n) = self.draw(dice);
+        if let Intent::Joint(number) = intent {
+            if let Some(run) =
+                self.joint.submit(self.engine.store(), &workflow, RunInput { n }, number).await?
+            {
+                say(&format!("ACK {run} {} {n}", workflow.name()));
+                self.watch(self.engine.run_handle(run).await?, Some(place), intent);
+            }
+            return Ok(());
+        }
         let submit = self.engine.submit(workflow.clone(), RunInput { n }).tag(intent.tag());
         let submit = match intent {
             Intent::Late(at) | Intent::Generous(at) => submit.deadline(at),
@@ -153,8 +168,7 @@ impl Worker {
         };
         let handle = submit.await?;
         say(&format!("ACK {} {} {n}", handle.id(), workflow.name()));
-        let tasks = workflow.plan().tasks().iter().map(|task| task.name.to_string()).collect();
-        tokio::spawn(operator::operate(handle.clone(), intent.clone(), tasks, Dice::new(dice.roll())));
+        tokio::spawn(operator::operate(handle.clone(), intent.clone(), workflow, Dice::new(dice.roll())));
         self.watch(handle, Some(place), intent);
         Ok(())
     }
@@ -193,7 +207,17 @@ impl Worker {
         let (engine, settings) = (self.engine.clone(), self.settings.clone());
         tokio::spawn(async move {
             let run = handle.id();
-            if wait(&handle).await == Some(RunStatus::Failed)
+            let ended = wait(&handle).await;
+            if matches!(ended, Some((RunStatus::Succeeded | RunStatus::Failed, _)))
+                && let Some((_, workflow)) = &ended
+            {
+                match operator::run_again(&engine, run, &intent, workflow).await {
+                    Ok(Some(again)) => drop(wait(&again).await),
+                    Ok(None) => {}
+                    Err(error) => tracing::warn!(%run, %error, "not run again"),
+                }
+            }
+            if matches!(ended, Some((RunStatus::Failed, _)))
                 && intent.may_be_retried()
                 && run.as_uuid().as_u128().is_multiple_of(2)
             {
@@ -221,11 +245,16 @@ impl Worker {
 }
 
 /// Waits for the end of a run and tells of it.
-async fn wait(run: &RunHandle) -> Option<RunStatus> {
+async fn wait(run: &RunHandle) -> Option<(RunStatus, Workflow)> {
     match run.wait().await {
         Ok(outcome) => {
-            say(&format!("END {} {}", run.id(), outcome.status()));
-            Some(outcome.status())
+            let tasks = outcome.workflow().plan().tasks().iter();
+            let outputs = tasks.filter_map(|task| {
+                let name = task.name.as_str();
+                Some((name, outcome.output_of(name).ok()?))
+            });
+            say(&format!("END {} {} {:x}", run.id(), outcome.status(), digest(outputs)));
+            Some((outcome.status(), outcome.workflow().clone()))
         }
         Err(error) => {
             tracing::warn!(run = %run.id(), %error, "not waited for to the end");

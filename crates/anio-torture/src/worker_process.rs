@@ -11,19 +11,21 @@ use anio_core::{RunId, Timestamp};
 
 use crate::Result;
 use crate::body::now;
-use crate::history::Ack;
+use crate::history::{Ack, Ended};
 use crate::operator::Ask;
 use crate::settings::Settings;
 
 /// Something that a worker has told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// Its engine is about to start.
+    Starting,
     /// Its engine has started.
     Up,
     /// A submit was acknowledged.
     Ack(Ack),
-    /// An end was acknowledged, with its status.
-    End(RunId, String),
+    /// An end was acknowledged.
+    End(Ended),
     /// Something was asked of a run.
     Asked(Ask),
     /// A graceful shutdown is over.
@@ -84,6 +86,12 @@ impl WorkerProcess {
     /// What it has told, as far as somebody waited for it.
     pub fn seen(&self) -> &[Event] {
         &self.seen
+    }
+
+    /// Whether it has told that it is up, as far as it has told by now.
+    pub fn is_up(&mut self) -> bool {
+        self.seen.extend(self.events.try_iter());
+        self.seen.contains(&Event::Up)
     }
 
     /// The next event; `None` when none comes in time, or ever.
@@ -228,6 +236,7 @@ fn read_events(output: ChildStdout) -> Receiver<Event> {
 fn event_of(line: &str) -> Option<Event> {
     let words: Vec<&str> = line.split(' ').collect();
     match words[..] {
+        ["STARTING"] => Some(Event::Starting),
         ["UP"] => Some(Event::Up),
         ["STOPPED"] => Some(Event::Stopped),
         ["ACK", run, workflow, n, ref key @ ..] => Some(Event::Ack(Ack {
@@ -237,7 +246,11 @@ fn event_of(line: &str) -> Option<Event> {
             key: key.first().map(|&key| key.to_owned()),
         })),
         ["ASKED", ref words @ ..] => Ask::of_words(words).map(Event::Asked),
-        ["END", run, status] => Some(Event::End(run.parse().ok()?, status.to_owned())),
+        ["END", run, status, outputs] => Some(Event::End(Ended {
+            run: run.parse().ok()?,
+            status: status.to_owned(),
+            outputs: u64::from_str_radix(outputs, 16).ok()?,
+        })),
         _ => None,
     }
 }

@@ -67,6 +67,19 @@ use crate::record::{
     Request, Requested, RunQuery, RunRecord, Submission, WorkerId,
 };
 
+/// A diesel connection without libpq, for tests that submit runs in transactions of a user's own.
+///
+/// # Errors
+/// As the store, when the server cannot be reached.
+#[cfg(feature = "conformance")]
+#[doc(hidden)]
+pub fn connection_for_tests(
+    url: &str,
+) -> Result<impl diesel::connection::LoadConnection<Backend = diesel::pg::Pg> + use<>, StoreError> {
+    let address = Address::parse(url)?;
+    Connection::open(&address).map_err(|error| error::on_connect(&address, error))
+}
+
 /// SQL: the server's time at this moment (not at the beginning of the transaction), in microseconds.
 const NOW: &str = "(extract(epoch from clock_timestamp()) * 1000000)::bigint";
 

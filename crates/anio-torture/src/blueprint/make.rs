@@ -39,6 +39,7 @@ fn task(dice: &mut Dice, position: usize) -> TaskBlueprint {
         priority: dice.below(3) as i32 - 1,
         concurrency: dice.percent(8).then_some(2),
         needs: if dice.percent(8) { 1 + dice.below(2) as u32 } else { 0 },
+        rate: dice.percent(5).then(|| 60 + 40 * dice.below(4) as u32),
         tells: dice.percent(20),
     }
 }

@@ -23,12 +23,8 @@ impl RunCheck<'_> {
             let found = format!("process {} gave attempt {} other inputs", line.pid, line.attempt);
             self.violate(Rule::InputsAgree, Some(name), found);
         }
-        let by_living = |line: &Line| !self.history.zombies.contains(&line.pid);
-        let begins: Vec<&Line> = lines
-            .iter()
-            .map(|(_, line)| *line)
-            .filter(|line| line.what == What::Begin && by_living(line))
-            .collect();
+        let begins: Vec<&Line> =
+            lines.iter().map(|(_, line)| *line).filter(|line| line.what == What::Begin).collect();
         let success = facts.iter().find(|fact| matches!(fact.kind, FactKind::Succeeded { .. }));
         if let Some(success) = success {
             let ended = |line: &&Line| line.what == What::End && line.attempt == success.attempt;
@@ -52,9 +48,9 @@ impl RunCheck<'_> {
         }
         let mut seen = HashSet::new();
         for line in &begins {
-            if !seen.insert((line.pid, line.attempt)) {
+            if !seen.insert((self.history.worker_of(line), line.attempt)) {
                 let found = format!("process {} began attempt {} twice", line.pid, line.attempt);
-                self.violate(Rule::AttemptsBeginOncePerProcess, Some(name), found);
+                self.violate(Rule::AttemptsBeginOncePerWorker, Some(name), found);
             }
         }
         begins.len().saturating_sub(expected.n_attempts as usize)
@@ -75,10 +71,7 @@ impl RunCheck<'_> {
         };
         let calls = || lines.iter().filter(|(_, line)| line.what == What::Called);
         for (position, call) in calls() {
-            let again = lines.iter().find(|(at, line)| {
-                let is_living = !self.history.zombies.contains(&line.pid);
-                at > position && line.what == What::Begin && is_living
-            });
+            let again = lines.iter().find(|(at, line)| at > position && line.what == What::Begin);
             if !is_true(call) {
                 let found = format!(
                     "process {} called it for attempt {}; {}",
@@ -105,10 +98,9 @@ impl RunCheck<'_> {
     /// Looks at what began before what it depends on, by position in the diary.
     pub(super) fn check_order(&mut self, lines: &BTreeMap<TaskRunName, Vec<(usize, &Line)>>) {
         let expected = self.expected;
-        let zombies = &self.history.zombies;
         let of = |name: &TaskRunName, what: What| {
             let lines = lines.get(name).map_or(&[][..], Vec::as_slice).iter();
-            let is_it = move |(_, line): &&(usize, &Line)| line.what == what && !zombies.contains(&line.pid);
+            let is_it = move |(_, line): &&(usize, &Line)| line.what == what;
             lines.filter(is_it).map(|(position, _)| *position)
         };
         for (name, task_run) in &expected.task_runs {

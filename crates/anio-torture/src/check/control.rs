@@ -17,18 +17,21 @@ use crate::operator::{Ask, Asked};
 pub(super) fn check(history: &History, run: &StoredRun, lines: &[(usize, &Line)], out: &mut Vec<Violation>) {
     let asks: Vec<&Ask> = history.asks.iter().filter(|ask| ask.run == run.id).collect();
     let begins = lines.iter().map(|(_, line)| *line);
-    let begins = begins.filter(|line| line.what == What::Begin && !history.zombies.contains(&line.pid));
+    let begins = begins.filter(|line| line.what == What::Begin);
     let mut check = Check { history, run: run.id, begins: begins.collect(), out };
     check.end(run);
     check.intent(run);
     for ask in &asks {
         match &ask.what {
             Asked::Cancel => check.cancel(run, ask, lines),
-            Asked::GiveUp(task) => {
+            Asked::GiveUp(task, index) => {
                 // A retry takes it back.
                 let cleared = run.facts.iter().find(|fact| fact.kind == FactKind::Cleared);
                 let is_before = |at: Timestamp| cleared.is_none_or(|cleared| at < cleared.at);
-                let is_meant = |line: &&Line| line.task_run.0 == *task && is_before(line.at);
+                let is_meant = |line: &&Line| {
+                    let (name, element) = &line.task_run;
+                    name == task && (index.is_none() || index == element) && is_before(line.at)
+                };
                 check.nothing_in_later_processes(Rule::TaskCancelsHold, ask.at, is_meant);
             }
             Asked::SeenPaused => {
@@ -104,8 +107,7 @@ impl Check<'_> {
         for (at, fact) in run.facts.iter().enumerate() {
             let is_cancelled =
                 matches!(&fact.kind, FactKind::Failed { failure, .. } if failure.kind == Cancelled);
-            let was_asked =
-                || run.facts[..at].iter().any(|of| of.kind == FactKind::Cancelled && of.task == fact.task);
+            let was_asked = || run.facts[..at].iter().any(|of| super::life::gives_up(of, fact));
             if is_cancelled && !was_asked() && run.status != RunStatus::Cancelled {
                 self.out.push(Violation {
                     rule: Rule::TaskCancelsHold,

@@ -28,6 +28,8 @@ pub(super) struct Life<'a> {
     pub(super) is_last: bool,
     /// What was cleared at its beginning, with the attempts that it had before.
     pub(super) cleared: HashMap<TaskRunName, u32>,
+    /// Whether what failed for good was mended before.
+    is_mended: bool,
 }
 
 impl<'a> Life<'a> {
@@ -40,7 +42,9 @@ impl<'a> Life<'a> {
             ended_at: run.finished_at.filter(|_| run.status.is_terminal()),
             is_last: true,
             cleared: HashMap::new(),
+            is_mended: false,
         }];
+        let is_retry = !matches!(run.intent, Intent::Rerun(_) | Intent::Clear(..));
         // Facts that clear are committed together, all of one moment.
         let mut clearing = None;
         for fact in &run.facts {
@@ -50,7 +54,7 @@ impl<'a> Life<'a> {
                 let cleared = run.facts.iter().filter(|of| of.kind == FactKind::Cleared && of.at == fact.at);
                 let cleared = cleared.map(|of| (name(of), of.attempt)).collect();
                 let heir = all.last_mut().expect("a run has a life").cut(fact.at, cleared);
-                all.push(heir);
+                all.push(Self { is_mended: is_retry, ..heir });
             }
             if fact.kind != FactKind::Cleared {
                 all.last_mut().expect("a run has a life").facts.push(fact);
@@ -88,9 +92,7 @@ impl<'a> Life<'a> {
     /// What people did, by what is recorded. An attempt that fails by itself after its task was cancelled is
     /// the last, as if it had been told to stop.
     pub(super) fn handling(&self) -> Handling {
-        let is_asked = |at: usize, fact: &FactRecord| {
-            self.facts[..at].iter().any(|of| of.kind == FactKind::Cancelled && of.task == fact.task)
-        };
+        let is_asked = |at: usize, fact: &FactRecord| self.facts[..at].iter().any(|of| gives_up(of, fact));
         let is_given_up = |(at, fact): &(usize, &&FactRecord)| match &fact.kind {
             FactKind::Failed { failure, retry_at: None, .. } => {
                 failure.kind == FailureKind::Cancelled || is_asked(*at, fact)
@@ -99,7 +101,7 @@ impl<'a> Life<'a> {
         };
         let given_up: BTreeSet<TaskRunName> =
             self.facts.iter().enumerate().filter(is_given_up).map(|(_, fact)| name(fact)).collect();
-        Handling { mended: !self.cleared.is_empty(), given_up }
+        Handling { mended: self.is_mended, given_up }
     }
 
     /// Whether the run was stopped before all was done that there was to do.
@@ -110,6 +112,12 @@ impl<'a> Life<'a> {
             _ => false,
         }
     }
+}
+
+/// Whether this fact is that somebody gave up what that one is about.
+pub(super) fn gives_up(asked: &FactRecord, fact: &FactRecord) -> bool {
+    let is_meant = asked.map_index.is_none() || asked.map_index == fact.map_index;
+    asked.kind == FactKind::Cancelled && asked.task == fact.task && is_meant
 }
 
 pub(super) fn name(fact: &FactRecord) -> TaskRunName {

@@ -14,6 +14,11 @@ use anio_core::run::FactKind;
 pub(super) fn check(blueprint: &Blueprint, run: &StoredRun, lives: &[Life<'_>], out: &mut Vec<Violation>) {
     for pair in lives.windows(2) {
         let [before, after] = pair else { continue };
+        let again = run.intent.runs_again(blueprint.tasks.len());
+        if !again.is_empty() {
+            check_again(blueprint, run, &again, after, out);
+            continue;
+        }
         let failed: BTreeSet<TaskRunName> = before
             .facts
             .iter()
@@ -33,6 +38,27 @@ pub(super) fn check(blueprint: &Blueprint, run: &StoredRun, lives: &[Life<'_>], 
             let (run, task_run) = (Some(run.id), Some(failed.clone()));
             out.push(Violation { rule: Rule::RetriesKeepWhatSucceeded, run, task_run, found });
         }
+    }
+}
+
+/// Whole tasks that were chosen run again, and those after them.
+fn check_again(
+    blueprint: &Blueprint,
+    run: &StoredRun,
+    chosen: &[usize],
+    after: &Life<'_>,
+    out: &mut Vec<Violation>,
+) {
+    let chosen: BTreeSet<TaskRunName> =
+        chosen.iter().map(|&position| (blueprint.tasks[position].name.clone(), None)).collect();
+    let mut wanted = tasks_after(blueprint, &chosen);
+    wanted.extend(chosen.iter().map(|(task, _)| task.as_str()));
+    let cleared: BTreeSet<&str> = after.cleared.keys().map(|(task, _)| task.as_str()).collect();
+    for task in wanted.symmetric_difference(&cleared) {
+        let found =
+            if cleared.contains(task) { "it was cleared, and nobody asked" } else { "it was not cleared" };
+        let (rule, task_run) = (Rule::WhatRunsAgainIsChosen, Some(((*task).to_owned(), None)));
+        out.push(Violation { rule, run: Some(run.id), task_run, found: found.to_owned() });
     }
 }
 

@@ -45,8 +45,8 @@ pub enum Rule {
     DependenciesEndFirst,
     /// What a body depends on is durable by then: it does not begin again.
     DependenciesAreDurable,
-    /// A process begins an attempt once.
-    AttemptsBeginOncePerProcess,
+    /// A worker begins an attempt once; a process that has lost its lease goes on as another worker.
+    AttemptsBeginOncePerWorker,
     /// A crash costs no more than what was under way.
     CrashesCostWhatWasUnderWay,
     /// Nothing of a run begins after its end.
@@ -72,11 +72,24 @@ pub enum Rule {
     CallbacksAreCalled,
     /// The bodies of a process never hold more than its limits allow.
     LimitsHold,
+    /// Facts of a run are recorded by one worker at a time: none that one began before another took over is
+    /// recorded after what that other has done.
+    OneOwnerCommits,
+    /// A worker that was taken over from while it was stopped records nothing of what it does until it knows.
+    ZombiesCommitNothing,
+    /// It says in the log that its lease is lost.
+    ZombiesSaySo,
+    /// Of a run that has ended, those tasks run again that were chosen and those after them, and no others.
+    WhatRunsAgainIsChosen,
+    /// A run that was submitted in a transaction of the user's own is there if and only if the user's row is.
+    JointSubmitsAreOne,
+    /// A task with a rate starts no more often than that on one worker.
+    RatesHold,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 37] = [
         Self::AcknowledgedRunsAreKept,
         Self::AcknowledgedEndsAreKept,
         Self::RunsEnd,
@@ -95,7 +108,7 @@ impl Rule {
         Self::SuccessIsFinal,
         Self::DependenciesEndFirst,
         Self::DependenciesAreDurable,
-        Self::AttemptsBeginOncePerProcess,
+        Self::AttemptsBeginOncePerWorker,
         Self::CrashesCostWhatWasUnderWay,
         Self::EndsAreEnds,
         Self::CancelsHold,
@@ -108,6 +121,12 @@ impl Rule {
         Self::CallbacksAreTrue,
         Self::CallbacksAreCalled,
         Self::LimitsHold,
+        Self::OneOwnerCommits,
+        Self::ZombiesCommitNothing,
+        Self::ZombiesSaySo,
+        Self::WhatRunsAgainIsChosen,
+        Self::JointSubmitsAreOne,
+        Self::RatesHold,
     ];
 }
 

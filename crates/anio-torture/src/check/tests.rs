@@ -1,6 +1,7 @@
 //! One bad history for each rule, made from a good one: a rule that cannot fail proves nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anio_core::context::{Entry, Writes};
 use anio_core::error::FailureKind;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::*;
 use crate::blueprint::{How, RESOURCE_UNITS, TaskBlueprint, Trouble, Yields};
 use crate::diary::What;
-use crate::history::Ack;
+use crate::history::{Ack, Ended, Stop};
 use crate::operator::{Ask, Asked};
 use crate::reference::Handling;
 
@@ -23,6 +24,7 @@ fn blueprint() -> Blueprint {
         let mut task = Blueprint::new(1, 0).tasks[0].clone();
         (task.name, task.trouble, task.attempts) = (name.to_owned(), Trouble::None, 1);
         (task.needs, task.concurrency, task.tells) = (1, Some(2), true);
+        task.rate = None;
         task
     };
     // The seed decides how wide the list is.
@@ -31,7 +33,7 @@ fn blueprint() -> Blueprint {
         name: "bad".to_owned(),
         tasks: vec![
             list(seed),
-            TaskBlueprint { mapped_over: Some(0), ..plain("each") },
+            TaskBlueprint { mapped_over: Some(0), rate: Some(20), ..plain("each") },
             TaskBlueprint { after: vec![1], ..plain("join") },
             TaskBlueprint { trouble: Trouble::AtFirst(1, How::Error), attempts: 2, ..plain("again") },
             TaskBlueprint { trouble: Trouble::Always(How::Fatal), ..plain("bad") },
@@ -52,8 +54,9 @@ fn good() -> History {
     let blueprint = blueprint();
     let expected = reference::execute(&blueprint, N, &Handling::default());
     let (mut facts, mut diary, mut clock) = (Vec::new(), Vec::new(), 0);
+    // Each moment is that much later that the rate of the elements holds.
     let mut tick = || {
-        clock += 10;
+        clock += 60_000;
         Timestamp::from_micros(clock)
     };
     for task in &blueprint.tasks {
@@ -99,9 +102,9 @@ fn good() -> History {
             }
         }
     }
-    History {
+    let mut history = History {
         acks: vec![Ack { run: run_id(), workflow: blueprint.name.clone(), n: N, key: None }],
-        ends: vec![(run_id(), "failed".to_owned())],
+        ends: vec![Ended { run: run_id(), status: "failed".to_owned(), outputs: 0 }],
         asks: Vec::new(),
         spawned: BTreeMap::from([(1, Timestamp::from_micros(0))]),
         runs: vec![StoredRun {
@@ -118,8 +121,12 @@ fn good() -> History {
         diary,
         n_deaths: 0,
         n_bodies_max: 1,
-        zombies: BTreeSet::new(),
-    }
+        stops: Vec::new(),
+        lost: Vec::new(),
+        rows: Vec::new(),
+    };
+    history.ends[0].outputs = history.runs[0].outputs();
+    history
 }
 
 fn writes(write: Option<(String, Value)>) -> Option<Arc<Writes>> {
@@ -156,7 +163,7 @@ fn break_rule(rule: Rule, history: &mut History) {
                 key: None,
             });
         }
-        Rule::AcknowledgedEndsAreKept => history.ends[0].1 = "succeeded".to_owned(),
+        Rule::AcknowledgedEndsAreKept => history.ends[0].status = "succeeded".to_owned(),
         Rule::RunsEnd => history.runs[0].status = RunStatus::Running,
         Rule::StatusAgrees => history.runs[0].status = RunStatus::Succeeded,
         Rule::BodiesBelongToRuns => history.diary[0].run = RunId::from_uuid(uuid::Uuid::nil()),
@@ -210,7 +217,7 @@ fn break_rule(rule: Rule, history: &mut History) {
             let at = position_of(history, "join", What::Begin);
             begin_again(history, "each", at);
         }
-        Rule::AttemptsBeginOncePerProcess => {
+        Rule::AttemptsBeginOncePerWorker => {
             let at = begin_again(history, "join", position_of(history, "join", What::Begin));
             history.diary[at].pid = 1;
         }
@@ -223,7 +230,7 @@ fn break_rule(rule: Rule, history: &mut History) {
         }
         Rule::CancelsHold => ask(history, Asked::Cancel, 1),
         Rule::TaskCancelsHold => {
-            ask(history, Asked::GiveUp("join".to_owned()), 1);
+            ask(history, Asked::GiveUp("join".to_owned(), None), 1);
             history.spawned.insert(1, Timestamp::from_micros(2));
         }
         Rule::PausesHold => ask(history, Asked::SeenPaused, 1),
@@ -248,7 +255,47 @@ fn break_rule(rule: Rule, history: &mut History) {
             history.diary.remove(at);
         }
         Rule::LimitsHold => history.diary.retain(|line| line.what != What::Gone),
+        Rule::OneOwnerCommits => {
+            // What another process had begun before this one, is recorded after it.
+            let at = position_of(history, "list", What::Begin);
+            history.diary[at].pid = 2;
+            let list = history.runs[0].facts.remove(0);
+            let after = history.runs[0].facts.iter().position(|fact| fact.task == *"join").unwrap();
+            history.runs[0].facts.insert(after + 1, list);
+        }
+        Rule::ZombiesCommitNothing => drop(stop_and_take_over(history)),
+        Rule::ZombiesSaySo => {
+            let stop = stop_and_take_over(history);
+            history.stops = vec![Stop { waited: true, ..stop }];
+        }
+        Rule::WhatRunsAgainIsChosen => {
+            history.runs[0].intent = Intent::Rerun(4);
+            retry(history, &["bad", "skipped", "list"]);
+        }
+        Rule::JointSubmitsAreOne => history.runs[0].intent = Intent::Joint(5),
+        Rule::RatesHold => {
+            // As fast as they can.
+            let template = history.runs[0].facts.iter().find(|fact| fact.task == *"each").unwrap().at;
+            for fact in facts_of(history, "each") {
+                if let FactKind::Succeeded { started_at, .. } = &mut fact.kind {
+                    *started_at = template;
+                }
+            }
+        }
     }
+}
+
+/// Stops the process in the body of `join`; another begins that body too, and the first goes on.
+fn stop_and_take_over(history: &mut History) -> Stop {
+    let at = position_of(history, "join", What::Begin);
+    let begun_at = history.diary[at].at.as_micros();
+    let heir = begin_again(history, "join", at);
+    history.diary[heir].at = Timestamp::from_micros(begun_at + 2);
+    let (stopped_at, continued_at) = (begun_at + 1, begun_at + 3);
+    let [stopped_at, continued_at] = [stopped_at, continued_at].map(Timestamp::from_micros);
+    let stop = Stop { pid: 1, stopped_at, continued_at, waited: false };
+    history.stops.push(stop.clone());
+    stop
 }
 
 fn ask(history: &mut History, what: Asked, at: i64) {
@@ -326,12 +373,73 @@ fn a_crash_may_repeat_what_was_under_way() {
 fn what_a_zombie_begins_counts_for_nothing() {
     let mut history = good();
     let last = history.diary.len() - 1;
-    begin_again(&mut history, "join", last);
+    let again = begin_again(&mut history, "join", last);
     assert_eq!(
         broken(&history),
         BTreeSet::from([Rule::SuccessIsFinal, Rule::CrashesCostWhatWasUnderWay, Rule::CallbacksAreTrue])
     );
-    history.zombies.insert(2);
+    history.lost.push((2, history.diary[again].at.after(Duration::from_secs(1))));
+    assert_eq!(broken(&history), BTreeSet::new());
+    // Who was stopped for long says so soon after it goes on; what it had begun long before that, counts.
+    history.lost[0].1 = history.diary[again].at.after(Duration::from_secs(60));
+    assert!(broken(&history).contains(&Rule::SuccessIsFinal));
+}
+
+#[test]
+fn a_worker_that_was_stopped_may_record_what_it_does_once_it_knows() {
+    let mut history = good();
+    let stop = stop_and_take_over(&mut history);
+    history.n_deaths = 1;
+    assert!(broken(&history).contains(&Rule::ZombiesCommitNothing));
+    history.stops = vec![Stop { waited: true, ..stop.clone() }];
+    history.lost.push((1, stop.continued_at.after(Duration::from_micros(1))));
+    assert_eq!(broken(&history), BTreeSet::new());
+    // Where nobody took over, it may go on as if nothing had been.
+    let mut history = good();
+    history.stops = vec![Stop { waited: true, ..stop }];
+    assert_eq!(broken(&history), BTreeSet::new());
+}
+
+#[test]
+fn outputs_that_a_client_saw_do_not_change() {
+    let mut history = good();
+    history.ends[0].outputs ^= 1;
+    assert_eq!(broken(&history), BTreeSet::from([Rule::AcknowledgedEndsAreKept]));
+}
+
+#[test]
+fn the_users_row_and_the_run_beside_it_are_both_there_or_neither() {
+    let mut history = good();
+    history.runs[0].intent = Intent::Joint(5);
+    history.rows.push(5);
+    assert_eq!(broken(&history), BTreeSet::new());
+    history.rows.push(6);
+    assert_eq!(broken(&history), BTreeSet::from([Rule::JointSubmitsAreOne]));
+}
+
+#[test]
+fn a_task_that_runs_again_takes_those_after_it_along() {
+    let again = |cleared: &[&str]| {
+        let mut history = good();
+        history.runs[0].intent = Intent::Rerun(4);
+        retry(&mut history, cleared);
+        broken(&history)
+    };
+    assert!(!again(&["bad", "skipped"]).contains(&Rule::WhatRunsAgainIsChosen));
+    assert!(again(&["bad"]).contains(&Rule::WhatRunsAgainIsChosen));
+    assert!(again(&["bad", "skipped", "join"]).contains(&Rule::WhatRunsAgainIsChosen));
+}
+
+#[test]
+fn a_process_that_lost_its_lease_is_another_worker_from_then_on() {
+    let mut history = good();
+    let first = position_of(&history, "join", What::Begin);
+    let again = begin_again(&mut history, "join", first);
+    (history.diary[again].pid, history.n_deaths) = (1, 1);
+    let begun_at = history.diary[again].at;
+    history.diary[again].at = begun_at.after(Duration::from_micros(2));
+    assert_eq!(broken(&history), BTreeSet::from([Rule::AttemptsBeginOncePerWorker]));
+    history.lost.push((1, begun_at.after(Duration::from_micros(1))));
     assert_eq!(broken(&history), BTreeSet::new());
 }
 
@@ -417,6 +525,7 @@ fn elements_of_a_map_that_was_given_up_may_have_begun_before_a_crash_and_left_no
         });
     }
     history.runs[0].facts = facts;
+    history.ends.clear();
     let called = history.diary.iter().find(|line| line.what == What::Called).unwrap();
     let called = Line { task_run: ("each".to_owned(), None), attempt: 1, inputs: 0, ..called.clone() };
     history.diary.push(called);

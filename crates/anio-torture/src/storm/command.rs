@@ -12,7 +12,6 @@ use crate::Result;
 use crate::command::{self, Budget, tell};
 use crate::ledger::Entry;
 use crate::report::figures;
-use crate::settings::Settings;
 
 /// What the ledger calls it.
 const METHOD: &str = "storm";
@@ -34,7 +33,7 @@ pub struct Command {
     /// Where the runs are kept
     #[arg(long, value_enum, default_value_t = Backends::Both)]
     backend: Backends,
-    /// How many workers are alive at a time [default: 1 on SQLite, 2 on Postgres]
+    /// How many workers are alive at a time [default: one to four, by the seed]
     #[arg(long)]
     workers: Option<usize>,
     /// How many storms rage side by side
@@ -186,8 +185,8 @@ impl Front<'_> {
             None => format!("sqlite://{}", directory.path().join("storm.db").display()),
             Some(database) => database.url(),
         };
-        let settings = Settings { seed, ..Storm::settings(url, directory.path()) };
-        let n_workers = self.command.workers.unwrap_or(if self.backend == Backend::Sqlite { 1 } else { 2 });
+        let settings = Storm::settings(seed, url, directory.path());
+        let n_workers = self.command.workers.unwrap_or_else(|| Storm::n_workers(seed));
         let storm = Storm {
             program: std::env::current_exe()?,
             settings,

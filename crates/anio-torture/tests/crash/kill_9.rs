@@ -1,15 +1,14 @@
-//! At least a hundred SIGKILLs per backend, then the checker.
+//! SIGKILLs and SIGSTOPs on each backend, three workers at a time, then the checker.
 
 use std::time::{Instant, UNIX_EPOCH};
 
 use anio_torture::ledger::Entry;
 use anio_torture::report::figures;
-use anio_torture::settings::Settings;
 use anio_torture::storm::Storm;
 
 use crate::{Place, program, tell};
 
-const KILLS: usize = 100;
+const KILLS: usize = 70;
 
 /// Another one every time; `ANIO_TORTURE_SEED` plays one again.
 fn seed() -> u64 {
@@ -19,7 +18,7 @@ fn seed() -> u64 {
 
 fn kill_9(backend: &str, place: Place, n_workers: usize) {
     let (seed, begun) = (seed(), Instant::now());
-    let settings = Settings { seed, ..Storm::settings(place.url(), place.path()) };
+    let settings = Storm::settings(seed, place.url(), place.path());
     let storm = Storm { program: program(), settings, n_workers, n_kills: KILLS };
     let aftermath = tokio::runtime::Runtime::new().unwrap().block_on(storm.rage()).unwrap();
     let wrongs = aftermath.wrongs(seed);
@@ -39,11 +38,11 @@ fn kill_9(backend: &str, place: Place, n_workers: usize) {
 
 #[test]
 fn kill_9_sqlite() {
-    kill_9("sqlite", Place::sqlite(), 1);
+    kill_9("sqlite", Place::sqlite(), 3);
 }
 
 #[test]
 fn kill_9_postgres() {
     let Some(place) = Place::postgres() else { return };
-    kill_9("postgres", place, 2);
+    kill_9("postgres", place, 3);
 }
