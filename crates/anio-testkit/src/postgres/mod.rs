@@ -17,6 +17,7 @@ mod binaries;
 mod client;
 mod database;
 mod error;
+pub mod proxy;
 mod server;
 mod supervisor;
 
