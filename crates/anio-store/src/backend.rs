@@ -81,6 +81,8 @@ pub trait Backend: Send + 'static {
     /// Adds facts that somebody else than its worker has to tell of a run ([`Cancelled`] is such), and
     /// raises its `news` by one. [`Requested::Sent`] when the run is `running`, [`Requested::Done`] when it
     /// waits (whoever claims it reads them), [`Requested::Refused`] when it has ended: nothing is stored.
+    /// Sent again after its answer was lost (all of the facts are there, with their times), it stores nothing
+    /// a second time, also where the run has ended since.
     ///
     /// [`Cancelled`]: anio_core::run::FactKind::Cancelled
     ///
@@ -90,7 +92,9 @@ pub trait Backend: Send + 'static {
 
     /// Lets a run go on that has `succeeded` or `failed`: stores the facts and makes it `queued`, one epoch
     /// further, without end, failure and deadline. [`Requested::Refused`] when it is in another state, or
-    /// its epoch is another: nothing is stored. [`Requested::Done`] otherwise.
+    /// its epoch is another: nothing is stored. [`Requested::Done`] otherwise; also when it is sent again after
+    /// its answer was lost, which shows in a higher epoch and in its facts, all of which are there with their
+    /// times.
     ///
     /// # Errors
     /// Those of the database.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::StoreError;
-use crate::record::{FactRecord, Request, RunOptions};
+use crate::record::{FactRecord, Request, Requested, RunOptions, RunStatus};
 
 /// The word in `anio_runs.status` for a run of which a part is deleted: to every verb it is unknown.
 pub(crate) const PRUNING: &str = "pruning";
@@ -137,6 +137,37 @@ impl FactRow {
             at: Timestamp::from_micros(self.at),
             kind,
         })
+    }
+}
+
+/// What tells a stored fact from others: its task, element, attempt, kind and time.
+pub(crate) type FactMark = (String, Option<i64>, i64, String, i64);
+
+/// Whether all of these facts are among those that are stored of their run; `false` where there are none.
+pub(crate) fn are_among(facts: &[FactRecord], stored: &[FactMark]) -> bool {
+    let is_stored = |fact: &FactRecord| {
+        let kind = FactColumns::of(&fact.kind).kind;
+        let map_index = fact.map_index.map(i64::from);
+        stored.iter().any(|(task, index, attempt, word, at)| {
+            task == fact.task.as_str()
+                && *index == map_index
+                && *attempt == i64::from(fact.attempt)
+                && word == kind
+                && *at == fact.at.as_micros()
+        })
+    };
+    !facts.is_empty() && facts.iter().all(is_stored)
+}
+
+/// What one is told who asks a second time for facts to be added, because the answer was lost, and the facts
+/// are there.
+pub(crate) const fn appended_before(status: RunStatus) -> Requested {
+    match status {
+        // Whoever has it, or had it, has been told.
+        RunStatus::Running | RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled => {
+            Requested::Sent
+        }
+        RunStatus::Queued | RunStatus::Paused | RunStatus::Parked => Requested::Done(status),
     }
 }
 

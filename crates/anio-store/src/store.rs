@@ -18,7 +18,7 @@ use crate::error::StoreError;
 use crate::memory::Memory;
 use crate::record::{
     Batch, Claim, ClaimedRun, Durability, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening,
-    Request, Requested, RunQuery, RunRecord, Submission, WorkerId,
+    Request, Requested, RunQuery, RunRecord, RunStatus, Submission, WorkerId,
 };
 use crate::thread::Thread;
 use crate::url::{self, Location};
@@ -177,38 +177,67 @@ impl Store {
     /// Asks something of a run: see the table of [`Backend::request`].
     ///
     /// # Errors
-    /// Those of the database. [`StoreError::OutcomeUnknown`] of resuming, when the connection broke: ask the
-    /// run for its state. Pausing and cancelling are sent again by themselves.
+    /// Those of the database. [`StoreError::OutcomeUnknown`] when the connection broke and did not come back in
+    /// time; otherwise it is asked again. Asked twice because the first answer was lost, a pause or a resume
+    /// also undoes what somebody else asked between the two.
     ///
     /// # Cancel safety
     /// Dropped before it was sent, nothing is asked; dropped later, it is asked all the same.
     pub async fn request(&self, run: RunId, request: Request) -> Result<Requested, StoreError> {
-        let idempotent = request != Request::Resume;
-        self.writer.call(idempotent, move |backend| backend.request(run, request)).await
+        let mut in_doubt = false;
+        let ask = move |backend: &mut dyn Backend| {
+            let outcome = backend.request(run, request);
+            in_doubt |= matches!(outcome, Err(StoreError::OutcomeUnknown { .. }));
+            match outcome {
+                // It was held when it was first asked to go on, and it is not any more.
+                Ok(Requested::Refused(status)) if in_doubt && request == Request::Resume => {
+                    Ok(if status == RunStatus::Running { Requested::Sent } else { Requested::Done(status) })
+                }
+                outcome => outcome,
+            }
+        };
+        self.writer.call(true, ask).await
     }
 
     /// Adds facts that somebody else than its worker has to tell of a run; see [`Backend::append`].
     ///
     /// # Errors
-    /// Those of the database. [`StoreError::OutcomeUnknown`] when the connection broke: the facts may be
-    /// stored or not.
+    /// Those of the database. [`StoreError::OutcomeUnknown`] when the connection broke and did not come back in
+    /// time: the facts may be stored or not.
     ///
     /// # Cancel safety
     /// Dropped before it was sent, nothing is stored; dropped later, the facts are stored all the same.
     pub async fn append(&self, run: RunId, facts: Vec<FactRecord>) -> Result<Requested, StoreError> {
-        self.writer.call(false, move |backend| backend.append(run, &facts)).await
+        self.writer.call(true, move |backend| backend.append(run, &facts)).await
     }
 
     /// Lets a run go on that has succeeded or failed; see [`Backend::reopen`].
     ///
     /// # Errors
-    /// Those of the database. [`StoreError::OutcomeUnknown`] when the connection broke: it was reopened where
-    /// its epoch has become higher.
+    /// Those of the database. [`StoreError::OutcomeUnknown`] when the connection broke and did not come back in
+    /// time: it was reopened where its epoch has become higher.
     ///
     /// # Cancel safety
     /// Dropped before it was sent, nothing is changed; dropped later, the run is reopened all the same.
     pub async fn reopen(&self, reopening: Reopening) -> Result<Requested, StoreError> {
-        self.writer.call(false, move |backend| backend.reopen(&reopening)).await
+        let mut in_doubt = false;
+        let reopen = move |backend: &mut dyn Backend| {
+            let outcome = backend.reopen(&reopening);
+            in_doubt |= matches!(outcome, Err(StoreError::OutcomeUnknown { .. }));
+            match outcome {
+                // Without a fact only the epoch tells; and one such reopening is like another.
+                Ok(Requested::Refused(_)) if in_doubt && reopening.facts.is_empty() => {
+                    let epoch = backend.run(reopening.run)?.map(|run| run.epoch);
+                    Ok(if epoch > Some(reopening.epoch) {
+                        Requested::Done(RunStatus::Queued)
+                    } else {
+                        outcome?
+                    })
+                }
+                outcome => outcome,
+            }
+        };
+        self.writer.call(true, reopen).await
     }
 
     /// One step of deleting runs that have ended; see [`Backend::prune`]. The next step begins where this one

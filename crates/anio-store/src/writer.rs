@@ -71,12 +71,15 @@ pub(crate) struct Connection {
     patience: Duration,
     /// The number of each worker's last commit.
     numbers: HashMap<WorkerId, u64>,
+    /// Whether something went well before: then a database that can only be read changes its role, and will be
+    /// written again.
+    has_succeeded: bool,
     shared: Arc<Shared>,
 }
 
 impl Connection {
     pub(crate) fn new(backend: Box<dyn Backend>, patience: Duration, shared: Arc<Shared>) -> Self {
-        Self { backend, patience, numbers: HashMap::new(), shared }
+        Self { backend, patience, numbers: HashMap::new(), has_succeeded: false, shared }
     }
 
     /// Serves until the last sender is gone, or until it is told to close.
@@ -189,12 +192,21 @@ impl Connection {
         let mut in_doubt = None;
         loop {
             let error = match attempt(&mut *self.backend) {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    self.has_succeeded = true;
+                    return Ok(value);
+                }
                 Err(error) => error,
             };
             let unknown = matches!(error, StoreError::OutcomeUnknown { .. });
-            let may_try = if unknown { again_in_doubt } else { error.is_transient() };
-            let broken = unknown || matches!(error, StoreError::Disconnected { .. });
+            let read_only = matches!(error, StoreError::ReadOnly { .. });
+            let may_try = if unknown {
+                again_in_doubt
+            } else {
+                error.is_transient() || (read_only && self.has_succeeded)
+            };
+            // A session that began while the database could only be read may stay so for ever.
+            let broken = unknown || read_only || matches!(error, StoreError::Disconnected { .. });
             if unknown && in_doubt.is_none() {
                 in_doubt = Some(error.for_another());
             }

@@ -334,6 +334,10 @@ fn what_the_server_says_is_told_by_its_code() {
     assert!(matches!(said("40001"), StoreError::Busy { .. }));
     assert!(matches!(said("40P01"), StoreError::Busy { .. }));
     assert!(matches!(said("55P03"), StoreError::Busy { .. }));
+    assert!(matches!(said("53200"), StoreError::Busy { .. }));
+    assert!(matches!(said("53300"), StoreError::Busy { .. }));
+    assert!(matches!(said("58030"), StoreError::Busy { .. }));
+    assert!(matches!(said("57P01"), StoreError::Disconnected { .. }));
     assert!(matches!(said("25006"), StoreError::ReadOnly { .. }));
     assert!(matches!(said("08007"), StoreError::OutcomeUnknown { .. }));
     assert!(matches!(said("40003"), StoreError::OutcomeUnknown { .. }));

@@ -297,6 +297,28 @@ pub fn others_may_tell_facts_of_a_run_that_has_not_ended(fixture: &Fixture) {
     assert_eq!(backend.claim(&claim(&next, &["a"], 1)).unwrap()[0].facts, given_up(1));
 }
 
+pub fn facts_of_others_that_are_sent_again_are_stored_once(fixture: &Fixture) {
+    let mut backend = fixture.open();
+    let given_up = |n| vec![fact(n, "load", FactKind::Cancelled), fact(n, "report", FactKind::Cancelled)];
+    for (n, status) in (1..).zip([Queued, Running, Paused, Parked]) {
+        bring(&mut *backend, n, status, None);
+        let first = backend.append(run_id(n), &given_up(n)).unwrap();
+        assert_eq!(backend.append(run_id(n), &given_up(n)).unwrap(), first);
+        assert_eq!(stored(&mut *backend, n).news, 1);
+        assert_eq!(backend.facts(run_id(n)).unwrap(), given_up(n));
+        // One more fact, or another time, is something else.
+        let later = vec![FactRecord { at: at(77), ..fact(n, "load", FactKind::Cancelled) }];
+        assert_eq!(backend.append(run_id(n), &later).unwrap(), first);
+        assert_eq!(backend.facts(run_id(n)).unwrap().len(), 3);
+    }
+    // Whoever asks again when the run has ended is told what became of the first time.
+    let w = with_run(&mut *backend, 9);
+    backend.append(run_id(9), &given_up(9)).unwrap();
+    backend.commit(&Batch { worker: Some(w.id), ends: vec![end(9, Failed)], ..Batch::default() }, 2).unwrap();
+    assert_eq!(backend.append(run_id(9), &given_up(9)).unwrap(), Requested::Sent);
+    assert_eq!(backend.facts(run_id(9)).unwrap(), given_up(9));
+}
+
 pub fn facts_of_others_leave_what_is_requested(fixture: &Fixture) {
     let mut backend = fixture.open();
     for (n, request) in [(1, Pause), (2, Cancel)] {
@@ -345,7 +367,13 @@ pub fn a_run_that_has_ended_may_go_on(fixture: &Fixture) {
         assert_eq!((run.status, run.epoch, run.started_at), (Queued, 1, Some(at(i64::try_from(n).unwrap()))));
         assert_eq!((run.finished_at, run.failure), (None, None));
         assert_eq!(run.options, RunOptions { deadline: None, ..options.clone() });
-        assert_eq!(backend.reopen(&reopening(n, 0)).unwrap(), Requested::Refused(Queued));
+        // Sent again after the answer was lost; and by another, who has decided something else.
+        assert_eq!(backend.reopen(&reopening(n, 0)).unwrap(), Requested::Done(Queued));
+        let facts = vec![FactRecord { at: at(78), ..cleared(n).remove(0) }];
+        let of_another = Reopening { facts, ..reopening(n, 0) };
+        assert_eq!(backend.reopen(&of_another).unwrap(), Requested::Refused(Queued));
+        let of_none = Reopening { facts: Vec::new(), ..reopening(n, 0) };
+        assert_eq!(backend.reopen(&of_none).unwrap(), Requested::Refused(Queued));
     }
     let taken = backend.claim(&claim(&w, &["a"], 9)).unwrap();
     assert_eq!(ids(&taken), [1, 2].map(run_id));
@@ -355,7 +383,8 @@ pub fn a_run_that_has_ended_may_go_on(fixture: &Fixture) {
     backend
         .commit(&Batch { worker: Some(w.id), ends: vec![end(1, Succeeded)], ..Batch::default() }, 3)
         .unwrap();
-    assert_eq!(backend.reopen(&reopening(1, 0)).unwrap(), Requested::Refused(Succeeded));
+    assert_eq!(backend.reopen(&reopening(1, 0)).unwrap(), Requested::Done(Queued));
+    assert_eq!(stored(&mut *backend, 1).status, Succeeded);
     assert_eq!(backend.reopen(&reopening(1, 1)).unwrap(), Requested::Done(Queued));
     assert_eq!(backend.facts(run_id(1)).unwrap().len(), 3);
 }

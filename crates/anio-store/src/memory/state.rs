@@ -14,6 +14,7 @@ use crate::record::{
     Request, Requested, RunQuery, RunRecord, RunStatus, Submission, WorkerId,
 };
 use crate::request::Step;
+use crate::row::appended_before;
 
 /// How many runs a list has where nobody says.
 const RUNS_DEFAULT: u32 = 100;
@@ -38,6 +39,11 @@ struct Run {
 }
 
 impl Run {
+    /// Whether all of these facts are stored already; `false` where there are none.
+    fn has_told(&self, facts: &[FactRecord]) -> bool {
+        !facts.is_empty() && facts.iter().all(|fact| self.facts.contains(fact))
+    }
+
     /// Takes the run from its worker: back into the queue, or on hold where that was asked.
     fn let_go(&mut self) {
         let paused = self.record.requested == Some(Request::Pause);
@@ -258,6 +264,9 @@ impl State {
     pub(super) fn append(&mut self, run: RunId, facts: &[FactRecord]) -> Requested {
         let Some(run) = self.runs.get_mut(&run) else { return Requested::UnknownRun };
         let status = run.record.status;
+        if run.has_told(facts) {
+            return appended_before(status);
+        }
         if status.is_terminal() {
             return Requested::Refused(status);
         }
@@ -268,11 +277,17 @@ impl State {
 
     pub(super) fn reopen(&mut self, reopening: &Reopening) -> Requested {
         let Some(run) = self.runs.get_mut(&reopening.run) else { return Requested::UnknownRun };
-        let record = &mut run.record;
+        let record = &run.record;
         let is_open = !matches!(record.status, RunStatus::Succeeded | RunStatus::Failed);
         if is_open || record.epoch != reopening.epoch {
-            return Requested::Refused(record.status);
+            let is_known = record.epoch > reopening.epoch && run.has_told(&reopening.facts);
+            return if is_known {
+                Requested::Done(RunStatus::Queued)
+            } else {
+                Requested::Refused(record.status)
+            };
         }
+        let record = &mut run.record;
         record.status = RunStatus::Queued;
         record.epoch += 1;
         record.finished_at = None;

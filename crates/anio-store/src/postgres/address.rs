@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::AbortHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -18,15 +19,24 @@ use super::tls::{self, Verification};
 use crate::error::StoreError;
 
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
-const PARAMETERS: &str =
-    "sslmode, sslrootcert, connect_timeout, application_name, options, host (the directory of a socket)";
+const PARAMETERS: &str = "sslmode, sslrootcert, connect_timeout, answer_timeout, application_name, options, host (the directory of a socket)";
 
 /// When the URL names no `connect_timeout`. A server that does not answer for so long is not reached.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// When the URL names no `answer_timeout`. A server that is silent for so long after it was asked something is
+/// not there any more: some network devices, poolers and frozen servers acknowledge all and answer nothing.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How long sent data may stay without an acknowledgement before the connection counts as broken: a network
 /// that is cut without a word must not hold a commit for the quarter of an hour that TCP would wait.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often an idle connection is asked for a sign of life, once it was idle for [`TCP_USER_TIMEOUT`].
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// After so many signs that did not come it is broken.
+const KEEPALIVE_RETRIES: u32 = 3;
 
 /// A database on a server, and how to log in.
 #[derive(Clone)]
@@ -35,6 +45,7 @@ pub(super) struct Address {
     tls: Option<Verification>,
     sslrootcert: Option<PathBuf>,
     has_password: bool,
+    answer_timeout: Duration,
     shown: String,
     user: String,
     database: String,
@@ -78,6 +89,7 @@ impl Address {
             tls: Some(Verification::Nobody),
             sslrootcert: None,
             has_password: password.is_some(),
+            answer_timeout: ANSWER_TIMEOUT,
             shown: String::new(),
             user,
             database,
@@ -109,6 +121,8 @@ impl Address {
             .host(host)
             .port(port)
             .keepalives_idle(TCP_USER_TIMEOUT)
+            .keepalives_interval(KEEPALIVE_INTERVAL)
+            .keepalives_retries(KEEPALIVE_RETRIES)
             .tcp_user_timeout(TCP_USER_TIMEOUT);
         if address.config.get_application_name().is_none() {
             address.config.application_name("anio");
@@ -140,10 +154,9 @@ impl Address {
                 self.sslrootcert = Some(file.to_owned());
             }
             "connect_timeout" => {
-                let seconds = value.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
-                let seconds = seconds.ok_or("connect_timeout is 1 to 3600 seconds")?;
-                self.config.connect_timeout(Duration::from_secs(seconds));
+                self.config.connect_timeout(seconds(key, value)?);
             }
+            "answer_timeout" => self.answer_timeout = seconds(key, value)?,
             "application_name" => {
                 self.config.application_name(value);
             }
@@ -155,18 +168,27 @@ impl Address {
         Ok(())
     }
 
-    /// Connects, logs in, and leaves a task behind that serves the socket until the client is dropped.
-    pub(super) async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
+    /// Connects, logs in, and leaves a task behind that serves the socket until the client is dropped, or until
+    /// the task is called off.
+    pub(super) async fn connect(&self) -> Result<(Client, AbortHandle), LoginError> {
         let (client, mut messages) = self.open().await?;
-        tokio::spawn(async move {
+        let serving = tokio::spawn(async move {
             // The error reaches whoever waits for an answer, or is told "closed" by the next statement.
             while let Some(Ok(_)) = poll_fn(&mut messages).await {}
         });
-        Ok(client)
+        Ok((client, serving.abort_handle()))
     }
 
     /// Connects and logs in. The client works for as long as somebody asks for messages.
-    pub(super) async fn open(&self) -> Result<(Client, Messages), tokio_postgres::Error> {
+    pub(super) async fn open(&self) -> Result<(Client, Messages), LoginError> {
+        // The driver bounds only how long the network takes, and not how long the server does.
+        match tokio::time::timeout(self.connect_timeout(), self.log_in()).await {
+            Ok(opened) => opened.map_err(LoginError::Driver),
+            Err(_) => Err(LoginError::Silent(self.connect_timeout())),
+        }
+    }
+
+    async fn log_in(&self) -> Result<(Client, Messages), tokio_postgres::Error> {
         let Some(verification) = self.tls else {
             let (client, connection) = self.config.connect(NoTls).await?;
             return Ok((client, messages(connection)));
@@ -174,6 +196,16 @@ impl Address {
         let tls = tls::client(verification, self.sslrootcert.as_deref());
         let (client, connection) = self.config.connect(MakeRustlsConnect::new(tls)).await?;
         Ok((client, messages(connection)))
+    }
+
+    /// How long connecting and logging in may take.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT)
+    }
+
+    /// How long an answer may take before the connection counts as broken.
+    pub(super) const fn answer_timeout(&self) -> Duration {
+        self.answer_timeout
     }
 
     /// Who logs in.
@@ -197,6 +229,15 @@ impl Address {
     }
 }
 
+/// Why there is no session.
+#[derive(Debug)]
+pub(super) enum LoginError {
+    /// The driver says so.
+    Driver(tokio_postgres::Error),
+    /// The server took the connection, and has not let anybody in for so long.
+    Silent(Duration),
+}
+
 /// Serves a socket while it is polled; tells what the server says unasked. `None` when the session has ended.
 pub(super) type Messages =
     Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<AsyncMessage, tokio_postgres::Error>>> + Send>;
@@ -218,6 +259,12 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// The seconds that a parameter names.
+fn seconds(key: &str, value: &str) -> Result<Duration, String> {
+    let seconds = value.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| format!("{key} is 1 to 3600 seconds"))
 }
 
 /// Host and port; the last colon of `[::1]` belongs to the host.
@@ -327,6 +374,7 @@ mod tests {
     fn the_values_of_parameters_are_checked() {
         assert!(problem("postgres://a@b/c?sslmode=maybe").contains("disable, prefer, require"));
         assert!(problem("postgres://a@b/c?connect_timeout=0").contains("1 to 3600"));
+        assert!(problem("postgres://a@b/c?answer_timeout=never").contains("answer_timeout is 1 to 3600"));
         assert!(problem("postgres://a@b/c?host=/tmp").contains("two hosts"));
         assert!(problem("postgres://a@b,c/d").contains("one host"));
     }

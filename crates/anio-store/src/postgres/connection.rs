@@ -17,6 +17,8 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::ops::Range;
+use std::pin::pin;
+use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel::connection::{
@@ -31,11 +33,12 @@ use diesel::query_builder::{Query, QueryBuilder, QueryFragment, QueryId};
 use diesel::result::Error as DieselError;
 use diesel::row::{Field, PartialRow, Row as DieselRow, RowIndex, RowSealed};
 use tokio::runtime::Runtime;
+use tokio::task::AbortHandle;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
 use tokio_postgres::{Client, Row as WireRow, Statement};
 
-use super::address::Address;
+use super::address::{Address, LoginError};
 
 /// More texts than the backend has; a bound all the same, since each costs memory on the server.
 const N_STATEMENTS_MAX: usize = 64;
@@ -43,6 +46,10 @@ const N_STATEMENTS_MAX: usize = 64;
 /// One session on the server.
 pub(super) struct Connection {
     client: Client,
+    /// The task that serves the socket.
+    serving: AbortHandle,
+    /// How long an answer may take; `None` while a migration runs.
+    answer_timeout: Option<Duration>,
     // Serves the socket in a task of its own. `None` only while this value is dropped.
     runtime: Option<Runtime>,
     prepared: HashMap<String, Statement>,
@@ -56,11 +63,13 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects and logs in.
-    pub(super) fn open(address: &Address) -> Result<Self, tokio_postgres::Error> {
+    pub(super) fn open(address: &Address) -> Result<Self, LoginError> {
         let runtime = runtime();
-        let client = runtime.block_on(address.connect())?;
+        let (client, serving) = runtime.block_on(address.connect())?;
         Ok(Self {
             client,
+            serving,
+            answer_timeout: Some(address.answer_timeout()),
             runtime: Some(runtime),
             prepared: HashMap::new(),
             types: PgMetadataCache::new(),
@@ -106,6 +115,15 @@ impl Connection {
         }
     }
 
+    /// Does something that may take as long as it takes: a lock of another who migrates, an index of a large
+    /// table.
+    pub(super) fn without_hurry<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let answer_timeout = self.answer_timeout.take();
+        let value = work(self);
+        self.answer_timeout = answer_timeout;
+        value
+    }
+
     /// Runs a migration. `diesel_migrations` wraps the error of a statement in a type of its own that nobody
     /// else can name; so the error is kept here, and only a stand-in goes that way.
     pub(super) fn migrate(&mut self, migration: &dyn Migration<Pg>) -> Result<(), MigrationFailure> {
@@ -119,7 +137,22 @@ impl Connection {
     /// Runs statements without parameters, one after the other.
     pub(super) fn batch(&mut self, sql: &str) -> QueryResult<()> {
         self.n_statements += 1;
-        self.block_on(self.client.batch_execute(sql)).map_err(driver)
+        self.ask(self.client.batch_execute(sql))
+    }
+
+    /// Waits for an answer. When that takes too long the socket is closed, and the answer is that the session
+    /// has ended.
+    fn ask<T>(&self, asked: impl Future<Output = Result<T, tokio_postgres::Error>>) -> QueryResult<T> {
+        let answer = self.block_on(async {
+            let mut asked = pin!(asked);
+            let Some(timeout) = self.answer_timeout else { return asked.await };
+            if let Ok(answer) = tokio::time::timeout(timeout, &mut asked).await {
+                return answer;
+            }
+            self.serving.abort();
+            asked.await
+        });
+        answer.map_err(driver)
     }
 
     fn block_on<F: Future>(&self, future: F) -> F::Output {
@@ -139,7 +172,7 @@ impl Connection {
         }
         let types: Vec<Type> = metadata.iter().map(type_of).collect::<QueryResult<_>>()?;
         self.n_statements += 1;
-        let statement = self.block_on(self.client.prepare_typed(&sql, &types)).map_err(driver)?;
+        let statement = self.ask(self.client.prepare_typed(&sql, &types))?;
         if self.prepared.len() >= N_STATEMENTS_MAX {
             self.prepared.clear();
         }
@@ -214,8 +247,14 @@ impl DieselConnection for Connection {
     fn establish(url: &str) -> diesel::ConnectionResult<Self> {
         let address = Address::parse(url)
             .map_err(|error| diesel::ConnectionError::InvalidConnectionUrl(error.to_string()))?;
-        Self::open(&address)
-            .map_err(|error| diesel::ConnectionError::CouldntSetupConfiguration(driver(error)))
+        Self::open(&address).map_err(|error| {
+            diesel::ConnectionError::CouldntSetupConfiguration(match error {
+                LoginError::Driver(error) => driver(error),
+                LoginError::Silent(_) => DieselError::QueryBuilderError(Box::new(std::io::Error::from(
+                    std::io::ErrorKind::TimedOut,
+                ))),
+            })
+        })
     }
 
     fn execute_returning_count<T>(&mut self, source: &T) -> QueryResult<usize>
@@ -224,7 +263,7 @@ impl DieselConnection for Connection {
     {
         let (statement, binds) = self.prepare(source)?;
         self.n_statements += 1;
-        let n_rows = self.block_on(self.client.execute_raw(&statement, binds)).map_err(driver)?;
+        let n_rows = self.ask(self.client.execute_raw(&statement, binds))?;
         usize::try_from(n_rows).map_err(|error| DieselError::DeserializationError(Box::new(error)))
     }
 
@@ -261,7 +300,7 @@ impl LoadConnection for Connection {
         let (statement, binds) = self.prepare(&source)?;
         self.n_statements += 1;
         let binds: Vec<&(dyn ToSql + Sync)> = binds.iter().map(|bind| bind as _).collect();
-        let rows = self.block_on(self.client.query(&statement, &binds)).map_err(driver)?;
+        let rows = self.ask(self.client.query(&statement, &binds))?;
         Ok(rows.into_iter().map(|row| Ok(Row(row))))
     }
 }

@@ -7,7 +7,7 @@ use std::{fmt, io};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use tokio_postgres::error::SqlState;
 
-use super::address::Address;
+use super::address::{Address, LoginError};
 use super::connection::{MigrationFailure, TransactionError};
 use crate::error::StoreError;
 
@@ -33,8 +33,16 @@ impl StdError for DriverError {
 }
 
 /// Why there is no connection.
-pub(super) fn on_connect(address: &Address, error: tokio_postgres::Error) -> StoreError {
+pub(super) fn on_connect(address: &Address, error: LoginError) -> StoreError {
     let database = address.to_string();
+    let error = match error {
+        LoginError::Driver(error) => error,
+        LoginError::Silent(time) => {
+            let said = format!("it let nobody in for {} s", time.as_secs());
+            let source = Box::new(io::Error::new(io::ErrorKind::TimedOut, said));
+            return StoreError::Unreachable { database, source };
+        }
+    };
     let refused = || StoreError::Refused { database: address.to_string(), user: address.user().to_owned() };
     match error.code() {
         Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => refused(),
@@ -50,9 +58,10 @@ pub(super) fn on_connect(address: &Address, error: tokio_postgres::Error) -> Sto
         }
         Some(_) => on_statement(address, error),
         // A server that asks for a password which the URL has not got: the driver gives up by itself, with
-        // an error that tells its kind to nobody. All other kinds come from the network, or from TLS.
+        // an error that tells its kind to nobody. All other kinds come from the network, or from TLS, or are
+        // without a cause: the server has hung up, or has said what it should not.
         None if !address.has_password()
-            && error.source().is_none_or(|cause| !is_io(cause))
+            && error.source().is_some_and(|cause| !is_io(cause))
             && !address.wants_tls() =>
         {
             refused()
@@ -67,12 +76,13 @@ pub(super) fn on_statement(database: &dyn fmt::Display, error: tokio_postgres::E
         return StoreError::Disconnected { source: Box::new(DriverError(error)) };
     };
     let source = Box::new(DriverError(error));
+    let class = code.code().get(..2).unwrap_or_default().to_owned();
     match code {
         SqlState::T_R_SERIALIZATION_FAILURE
         | SqlState::T_R_DEADLOCK_DETECTED
+        | SqlState::TRANSACTION_ROLLBACK
         | SqlState::LOCK_NOT_AVAILABLE
-        | SqlState::QUERY_CANCELED
-        | SqlState::TOO_MANY_CONNECTIONS => StoreError::Busy { source },
+        | SqlState::QUERY_CANCELED => StoreError::Busy { source },
         SqlState::DISK_FULL => StoreError::Full { source },
         SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::ReadOnly {
             database: database.to_string(),
@@ -83,7 +93,9 @@ pub(super) fn on_statement(database: &dyn fmt::Display, error: tokio_postgres::E
         | SqlState::CANNOT_CONNECT_NOW
         | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
         | SqlState::IDLE_SESSION_TIMEOUT => StoreError::Disconnected { source },
-        code if code.code().starts_with("08") => StoreError::Disconnected { source },
+        _ if class == "08" => StoreError::Disconnected { source },
+        // Out of memory, of connections, of locks; the server's disk has failed once.
+        _ if class == "53" || class == "58" => StoreError::Busy { source },
         _ => StoreError::Database { source },
     }
 }
@@ -124,6 +136,7 @@ pub(super) fn of_diesel(database: &dyn fmt::Display, error: DieselError, meaning
 pub(super) fn of_inner(database: &dyn fmt::Display, error: Inner, meaning: Meaning) -> StoreError {
     match error {
         Inner::Diesel(error) => of_diesel(database, error, meaning),
+        Inner::Look(error) => of_diesel(database, error, on_statement),
         Inner::Store(error) => error,
     }
 }
@@ -159,6 +172,8 @@ pub(super) fn closed() -> StoreError {
 pub(super) enum Inner {
     /// Of the database.
     Diesel(DieselError),
+    /// Of the database, by a statement that only reads: without an answer nothing is in doubt.
+    Look(DieselError),
     /// Of our own: a lost lease, a row that cannot be read.
     Store(StoreError),
 }

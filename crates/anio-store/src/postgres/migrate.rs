@@ -36,7 +36,9 @@ pub(super) fn migrate(connection: &mut Connection, address: &Address) -> Result<
         .map_err(|error| error::of_inner(address, error, error::on_statement))?;
     for _ in 0..n_pending {
         connection
-            .in_transaction(|connection| migrate_one(connection, address, &known))
+            .without_hurry(|connection| {
+                connection.in_transaction(|connection| migrate_one(connection, address, &known))
+            })
             .map_err(|error| error::of_transaction(address, error))?;
     }
     Ok(())

@@ -133,7 +133,9 @@ impl Postgres {
     /// - `sslmode`: `disable`; `prefer` (the default) and `require` encrypt without asking who answers;
     ///   `verify-full` wants a certificate for this host from an authority that the system knows, or that
     ///   the file `sslrootcert` names;
-    /// - `connect_timeout`: seconds, 10 by default;
+    /// - `connect_timeout`: seconds that connecting and logging in may take, 10 by default;
+    /// - `answer_timeout`: seconds that the server may take to answer, 60 by default; then the connection counts
+    ///   as broken, and what was asked is asked again on another. Migrations may take longer;
     /// - `application_name`: what `pg_stat_activity` shows, `anio` by default;
     /// - `options`: settings of the session, as in `-c search_path=jobs`;
     /// - `host`: the directory of a Unix socket, for a URL that names no host.
@@ -177,6 +179,10 @@ impl Postgres {
         &mut self,
         work: impl FnOnce(&mut Connection) -> Result<T, Inner>,
     ) -> Result<T, StoreError> {
+        if self.connection.is_closed() {
+            // Nothing was sent: better to say so than to leave the caller in doubt.
+            return Err(error::closed());
+        }
         work(&mut self.connection).map_err(|error| error::of_inner(&self.address, error, error::on_commit))
     }
 

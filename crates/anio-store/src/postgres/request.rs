@@ -12,12 +12,12 @@ use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Uuid as SqlUuid};
 use super::connection::Connection;
 use super::error::Inner;
 use super::fact::{self, Facts};
-use super::schema::anio_runs;
+use super::schema::{anio_attempts, anio_runs};
 use super::{THEN, watch};
 use crate::error::StoreError;
 use crate::record::{FactRecord, Reopening, Request, Requested, RunStatus};
 use crate::request::Step;
-use crate::row::{PRUNING, corrupt_row};
+use crate::row::{FactMark, PRUNING, appended_before, are_among, corrupt_row};
 
 /// Asks something of a run: looks at it, and changes it where it is still as it was seen.
 pub(super) fn request(connection: &mut Connection, run: RunId, request: Request) -> Result<Requested, Inner> {
@@ -27,7 +27,8 @@ pub(super) fn request(connection: &mut Connection, run: RunId, request: Request)
             .filter(anio_runs::status.ne(PRUNING))
             .select((anio_runs::status, anio_runs::requested))
             .first(connection)
-            .optional()?;
+            .optional()
+            .map_err(Inner::Look)?;
         let Some((word, requested)) = seen else { return Ok(Requested::UnknownRun) };
         let step = Step::of(status(run, &word)?, requested_of(run, requested.as_deref())?, request);
         let (becomes, asks) = match step {
@@ -81,6 +82,8 @@ with changed as (
 struct Change {
     #[diesel(sql_type = Text)]
     status: String,
+    #[diesel(sql_type = BigInt)]
+    epoch: i64,
     #[diesel(sql_type = Bool)]
     is_settled: bool,
     #[diesel(sql_type = Bool)]
@@ -92,6 +95,9 @@ struct Change {
 /// The number of a fact is drawn before its transaction commits. So that facts of one run are seen in the
 /// order of their numbers, the worker that has the run must not commit at the same time: its row is locked,
 /// and before that of the run, as its commits do.
+///
+/// Sent again after its answer was lost, it finds its facts; or else, when the server is still at work on the
+/// first, both want to raise `news` from the same number, and only one can.
 pub(super) fn append(
     connection: &mut Connection,
     run: RunId,
@@ -103,19 +109,19 @@ pub(super) fn append(
 with seen as materialized (
     select worker
     from anio_runs
-    where id = $1
+    where id = $1 and news = $16
 ), lease as materialized (
     select worker.id
     from seen
     join anio_workers as worker on worker.id = seen.worker
     for share of worker
 ), run as materialized (
-    select id, status, worker
+    select id, status, worker, news
     from anio_runs
     where id = $1 and status <> 'pruning' and (select count(*) from lease) >= 0
     for update
 ), settled as materialized (
-    select run.id, run.status, run.worker is not distinct from seen.worker as is_settled
+    select run.id, run.status, run.worker is not distinct from seen.worker and run.news = $16 as is_settled
     from run
     cross join seen
 ), open as materialized (
@@ -130,14 +136,27 @@ with seen as materialized (
     returning run.id
 )
 select settled.status,
+    0::bigint as epoch,
     settled.is_settled,
     exists (select from open) as is_stored,
     (select pg_notify($2, '') from changed),
     (select pg_notify($15, '') from changed)
 from settled"
     );
-    // A worker may take the run, or let it go, between the look at its worker and the lock.
+    // A worker may take the run, or let it go, between the look at its worker and the lock; others may raise
+    // its news.
     loop {
+        let seen: Option<(String, i64)> = anio_runs::table
+            .find(*run.as_uuid())
+            .filter(anio_runs::status.ne(PRUNING))
+            .select((anio_runs::status, anio_runs::news))
+            .first(connection)
+            .optional()
+            .map_err(Inner::Look)?;
+        let Some((word, news)) = seen else { return Ok(Requested::UnknownRun) };
+        if has_told(connection, run, facts)? {
+            return Ok(appended_before(status(run, &word)?));
+        }
         let statement = diesel::sql_query(&sql)
             .into_boxed::<Pg>()
             .bind::<SqlUuid, _>(run.as_uuid())
@@ -145,12 +164,10 @@ from settled"
         let change: Option<Change> = Facts::of(facts)
             .bind(statement)
             .bind::<Text, _>(watch::FACTS)
+            .bind::<BigInt, _>(news)
             .get_result(connection)
             .optional()?;
-        let Some(change) = change else { return Ok(Requested::UnknownRun) };
-        if !change.is_settled {
-            continue;
-        }
+        let Some(change) = change.filter(|change| change.is_settled) else { continue };
         return Ok(match status(run, &change.status)? {
             status if !change.is_stored => Requested::Refused(status),
             RunStatus::Running => Requested::Sent,
@@ -187,6 +204,7 @@ with run as materialized (
     returning run.id
 )
 select run.status,
+    run.epoch,
     true as is_settled,
     exists (select from open) as is_stored,
     (select pg_notify($15, '') from changed),
@@ -206,8 +224,33 @@ from run"
     Ok(match change {
         None => Requested::UnknownRun,
         Some(change) if change.is_stored => Requested::Done(RunStatus::Queued),
+        // Sent again after its answer was lost.
+        Some(change)
+            if change.epoch > i64::from(reopening.epoch)
+                && has_told(connection, reopening.run, &reopening.facts)? =>
+        {
+            Requested::Done(RunStatus::Queued)
+        }
         Some(change) => Requested::Refused(status(reopening.run, &change.status)?),
     })
+}
+
+/// Whether all of these facts are stored already; `false` where there are none.
+fn has_told(connection: &mut Connection, run: RunId, facts: &[FactRecord]) -> Result<bool, Inner> {
+    let times: Vec<i64> = facts.iter().map(|fact| fact.at.as_micros()).collect();
+    let stored: Vec<FactMark> = anio_attempts::table
+        .filter(anio_attempts::run_id.eq(*run.as_uuid()))
+        .filter(anio_attempts::at.eq_any(times))
+        .select((
+            anio_attempts::task,
+            anio_attempts::map_index,
+            anio_attempts::attempt,
+            anio_attempts::kind,
+            anio_attempts::at,
+        ))
+        .load(connection)
+        .map_err(Inner::Look)?;
+    Ok(are_among(facts, &stored))
 }
 
 /// What is asked of a run, from the stored word.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio_postgres::{AsyncMessage, Client};
 
-use super::address::{Address, Messages};
+use super::address::{Address, LoginError, Messages};
 use super::error;
 use super::submit::is_claimed;
 use crate::backend::Watcher;
@@ -143,8 +143,11 @@ impl Session {
     async fn open(address: &Address) -> Result<Self, StoreError> {
         let (client, messages) = address.open().await.map_err(|error| error::on_connect(address, error))?;
         let mut session = Self { client, messages };
-        session.listen().await.map_err(|error| error::on_statement(address, error))?;
-        Ok(session)
+        match tokio::time::timeout(address.connect_timeout(), session.listen()).await {
+            Ok(Ok(())) => Ok(session),
+            Ok(Err(error)) => Err(error::on_statement(address, error)),
+            Err(_) => Err(error::on_connect(address, LoginError::Silent(address.connect_timeout()))),
+        }
     }
 
     /// Sends `listen`, and serves the socket until the answer is there.

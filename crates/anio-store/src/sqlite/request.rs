@@ -7,9 +7,10 @@ use diesel::sqlite::SqliteConnection;
 use super::commit::insert_facts;
 use super::error::Failure;
 use super::query::{known, standing};
-use super::schema::anio_runs;
+use super::schema::{anio_attempts, anio_runs};
 use crate::record::{FactRecord, Reopening, Request, Requested, RunStatus};
 use crate::request::Step;
+use crate::row::{FactMark, appended_before, are_among};
 
 /// Asks something of a run. The write lock is held.
 pub(super) fn request(
@@ -35,6 +36,9 @@ pub(super) fn append(
     facts: &[FactRecord],
 ) -> Result<Requested, Failure> {
     let Some((status, requested)) = look(connection, run)? else { return Ok(Requested::UnknownRun) };
+    if has_told(connection, run, facts)? {
+        return Ok(appended_before(status));
+    }
     if status.is_terminal() {
         return Ok(Requested::Refused(status));
     }
@@ -46,6 +50,8 @@ pub(super) fn append(
 /// Lets a run go on that has ended. The write lock is held.
 pub(super) fn reopen(connection: &mut SqliteConnection, reopening: &Reopening) -> Result<Requested, Failure> {
     let Some((status, _)) = look(connection, reopening.run)? else { return Ok(Requested::UnknownRun) };
+    let epoch: i64 =
+        anio_runs::table.find(reopening.run.to_string()).select(anio_runs::epoch).first(connection)?;
     let ended = [RunStatus::Succeeded, RunStatus::Failed].map(RunStatus::as_str);
     let as_decided = anio_runs::table
         .find(reopening.run.to_string())
@@ -62,10 +68,28 @@ pub(super) fn reopen(connection: &mut SqliteConnection, reopening: &Reopening) -
         ))
         .execute(connection)?;
     if n_runs == 0 {
-        return Ok(Requested::Refused(status));
+        let is_known =
+            epoch > i64::from(reopening.epoch) && has_told(connection, reopening.run, &reopening.facts)?;
+        return Ok(if is_known { Requested::Done(RunStatus::Queued) } else { Requested::Refused(status) });
     }
     insert_facts(connection, &reopening.facts)?;
     Ok(Requested::Done(RunStatus::Queued))
+}
+
+/// Whether all of these facts are stored already; `false` where there are none.
+fn has_told(connection: &mut SqliteConnection, run: RunId, facts: &[FactRecord]) -> QueryResult<bool> {
+    let stored: Vec<FactMark> = anio_attempts::table
+        .filter(anio_attempts::run_id.eq(run.to_string()))
+        .filter(anio_attempts::at.eq_any(facts.iter().map(|fact| fact.at.as_micros())))
+        .select((
+            anio_attempts::task,
+            anio_attempts::map_index,
+            anio_attempts::attempt,
+            anio_attempts::kind,
+            anio_attempts::at,
+        ))
+        .load(connection)?;
+    Ok(are_among(facts, &stored))
 }
 
 fn look(
