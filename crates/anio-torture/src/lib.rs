@@ -27,6 +27,7 @@ pub mod intent;
 pub mod joint;
 pub mod ledger;
 pub mod log;
+pub mod net;
 pub mod operator;
 pub mod page;
 pub mod reference;

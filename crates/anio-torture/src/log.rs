@@ -42,6 +42,11 @@ pub fn panics(log: &str) -> impl Iterator<Item = &str> {
     log.lines().filter(|line| line.contains("panicked at") && !line.contains("/body.rs:"))
 }
 
+/// The lines that tell of an engine which has given up on its database.
+pub fn stops(log: &str) -> impl Iterator<Item = &str> {
+    log.lines().filter(|line| line.contains("the engine stops"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use anio_torture::{Result, log, page, storm, worker};
+use anio_torture::{Result, log, net, page, storm, worker};
 use clap::{Parser, Subcommand};
 
 /// Does its worst to Anio, and checks what comes of it
@@ -21,6 +21,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Sub {
     Storm(storm::Command),
+    Net(net::Command),
     /// Shows what is recorded, as the tables of docs/reliability.md
     Figures(page::Figures),
     /// Is a worker, to be killed
@@ -34,6 +35,7 @@ fn main() -> Result<ExitCode> {
     let args = Args::parse();
     match args.sub {
         Some(Sub::Storm(command)) => command.run(),
+        Some(Sub::Net(command)) => command.run(),
         Some(Sub::Figures(command)) => command.run(),
         Some(Sub::Worker { settings }) => work(&settings),
         None => args.storm.run(),

@@ -3,6 +3,7 @@
 mod command;
 mod kind;
 mod rage;
+mod weather;
 mod zombies;
 
 use std::path::PathBuf;
@@ -13,10 +14,13 @@ use anio_core::Timestamp;
 pub use self::command::Command;
 pub use self::kind::Kind;
 use self::rage::Raging;
+use self::weather::Calm;
+pub use self::weather::Weather;
 use crate::Result;
 use crate::dice::{Dice, mix};
 use crate::history::{History, read_runs};
 use crate::settings::Settings;
+use crate::worker_process::Event;
 use crate::{check, diary, joint, log};
 
 /// A storm to be.
@@ -87,24 +91,54 @@ impl Storm {
     /// # Errors
     /// Those of the system and of the store; what the engine does wrong is in the aftermath.
     pub async fn rage(&self) -> Result<Aftermath> {
-        let mut aftermath = Raging::new(self).rage()?;
-        aftermath.read_log(&std::fs::read_to_string(self.settings.log())?);
-        let history = &mut aftermath.history;
-        // A shutdown too drops bodies that do not end in time.
-        history.n_deaths += aftermath.lives.len();
-        history.spawned = aftermath.lives.iter().map(|life| (life.pid, life.spawned_at)).collect();
-        history.n_bodies_max = self.settings.n_bodies_max();
-        history.diary = diary::read(&self.settings.diary())?;
-        history.rows = joint::rows(&self.settings.url)?;
-        history.runs = read_runs(&self.settings.url).await?;
+        self.rage_in(&Calm).await
+    }
+
+    /// As [`Storm::rage`], while a weather makes the way to the database rough.
+    ///
+    /// # Errors
+    /// As [`Storm::rage`].
+    pub async fn rage_in(&self, weather: &dyn Weather) -> Result<Aftermath> {
+        let mut aftermath = Raging::new(self, weather).rage()?;
+        aftermath.read(&self.settings).await?;
         Ok(aftermath)
     }
 }
 
 impl Aftermath {
+    /// Adds what the log, the diary and the database say.
+    ///
+    /// # Errors
+    /// Those of the files and of the store.
+    pub(crate) async fn read(&mut self, settings: &Settings) -> Result<()> {
+        self.read_log(&std::fs::read_to_string(settings.log())?);
+        let history = &mut self.history;
+        // A shutdown too drops bodies that do not end in time.
+        history.n_deaths += self.lives.len();
+        history.spawned = self.lives.iter().map(|life| (life.pid, life.spawned_at)).collect();
+        history.n_bodies_max = settings.n_bodies_max();
+        history.diary = diary::read(&settings.diary())?;
+        history.rows = joint::rows(&settings.url)?;
+        history.runs = read_runs(&settings.url).await?;
+        Ok(())
+    }
+
+    /// Keeps what a worker told.
+    pub(crate) fn note(&mut self, events: Vec<Event>) {
+        let history = &mut self.history;
+        for event in events {
+            match event {
+                Event::Ack(ack) => history.acks.push(ack),
+                Event::End(ended) => history.ends.push(ended),
+                Event::Asked(ask) => history.asks.push(ask),
+                Event::Starting | Event::Up | Event::Stopped => {}
+            }
+        }
+    }
+
     fn read_log(&mut self, log: &str) {
         self.history.lost = log::lost_leases(log);
         self.history.n_deaths += self.history.lost.len();
-        self.surprises.extend(log::panics(log).map(str::to_owned));
+        self.surprises.extend(log::panics(log).chain(log::stops(log)).map(str::to_owned));
     }
 }

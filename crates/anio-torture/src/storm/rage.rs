@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::kind::Kind;
 use super::zombies::Stopped;
-use super::{Aftermath, Life, Storm};
+use super::{Aftermath, Life, Storm, Weather};
 use crate::Result;
 use crate::dice::{Dice, mix};
 use crate::operator::Asked;
@@ -31,6 +31,7 @@ const RECOVERY: Duration = Duration::from_millis(12);
 
 pub(super) struct Raging<'a> {
     storm: &'a Storm,
+    weather: &'a dyn Weather,
     dice: Dice,
     n_spawned: u64,
     n_killed: usize,
@@ -42,9 +43,10 @@ pub(super) struct Raging<'a> {
 }
 
 impl<'a> Raging<'a> {
-    pub(super) fn new(storm: &'a Storm) -> Self {
+    pub(super) fn new(storm: &'a Storm, weather: &'a dyn Weather) -> Self {
         Self {
             storm,
+            weather,
             dice: Dice::new(mix(storm.settings.seed, 1 << 32)),
             n_spawned: 0,
             n_killed: 0,
@@ -68,6 +70,7 @@ impl<'a> Raging<'a> {
             self.go_on(stopped)?;
         }
         self.kill_all(Kind::AtRandom)?;
+        self.weather.calm_down()?;
         self.finish()?;
         Ok(self.aftermath)
     }
@@ -75,9 +78,11 @@ impl<'a> Raging<'a> {
     fn round(&mut self) -> Result<()> {
         self.go_on_with_those_due()?;
         self.fill()?;
+        self.sleep(self.weather.longer());
         let is_late = self.storm.n_kills - self.n_killed < STOP_BEFORE;
         match self.dice.below(24) {
-            0..4 if self.workers.len() > 1 && !is_late => return self.stop_one(),
+            // In rough weather one cannot wait for what a worker says that goes on.
+            0..4 if self.workers.len() > 1 && !is_late && !self.weather.is_rough() => return self.stop_one(),
             4 | 5 => return self.kill_in_recovery(),
             6 | 7 => return self.kill_in_start_up(),
             _ => {}
@@ -192,6 +197,9 @@ impl<'a> Raging<'a> {
         let deadline = Instant::now() + PATIENCE;
         while worker.wait_for(LOOK_EVERY, |event| *event == Event::Up).is_err() {
             let ended = worker.ended()?;
+            if ended.is_some() && self.weather.is_rough() {
+                break;
+            }
             if ended.is_some() || Instant::now() > deadline {
                 let found = format!("worker {} did not come up: {ended:?}", worker.pid());
                 self.aftermath.surprises.push(found);
@@ -251,7 +259,7 @@ impl<'a> Raging<'a> {
             let life = Life { pid: worker.pid(), spawned_at: worker.spawned_at(), killed: None };
             self.aftermath.lives.push(life);
             let (_, events) = worker.kill()?;
-            self.note(events);
+            self.aftermath.note(events);
         }
         Ok(())
     }
@@ -268,18 +276,19 @@ impl<'a> Raging<'a> {
 
     fn kill(&mut self, mut worker: WorkerProcess, kind: Kind) -> Result<()> {
         let (pid, spawned_at) = (worker.pid(), worker.spawned_at());
-        let ended = worker.ended()?;
+        let (ended, was_told) = (worker.ended()?, worker.was_told_to_stop());
+        let (at, events) = worker.kill()?;
+        let may_fail = self.weather.is_rough() && (was_told || !events.contains(&Event::Up));
         if let Some(status) = ended
-            && !(worker.was_told_to_stop() && status.success())
+            && !(was_told && status.success() || may_fail)
         {
             self.aftermath.surprises.push(format!("worker {pid} ended by itself: {status}"));
         }
-        let (at, events) = worker.kill()?;
         let kind = self.kind_of(kind, &events);
         self.has_come_up |= events.contains(&Event::Up);
         self.n_killed += usize::from(ended.is_none());
         self.aftermath.lives.push(Life { pid, spawned_at, killed: ended.is_none().then_some((at, kind)) });
-        self.note(events);
+        self.aftermath.note(events);
         Ok(())
     }
 
@@ -291,18 +300,6 @@ impl<'a> Raging<'a> {
             _ if !is_up => Kind::InStartUp,
             Kind::InMigration | Kind::InStartUp => Kind::InRecovery,
             meant => meant,
-        }
-    }
-
-    fn note(&mut self, events: Vec<Event>) {
-        let history = &mut self.aftermath.history;
-        for event in events {
-            match event {
-                Event::Ack(ack) => history.acks.push(ack),
-                Event::End(ended) => history.ends.push(ended),
-                Event::Asked(ask) => history.asks.push(ask),
-                Event::Starting | Event::Up | Event::Stopped => {}
-            }
         }
     }
 
