@@ -238,6 +238,26 @@ fn a_user_may_keep_our_tables_beside_theirs() {
     execute(&theirs, "insert into orders values (1)");
 }
 
+/// A process that is killed while SQLite changes the file, say from a rollback journal to a WAL, leaves a journal
+/// that the next one has to roll back; one that cannot write cannot even read it.
+#[test]
+fn a_file_whose_last_process_was_killed_while_it_changed_it_is_opened() {
+    let directory = directory();
+    let (alive, dead) = (directory.path().join("alive.db"), directory.path().join("dead.db"));
+    let journal = |file: &Path| file.with_extension("db-journal");
+    let mut connection = SqliteConnection::establish(alive.to_str().unwrap()).unwrap();
+    let spill = "pragma cache_size = 1; pragma cache_spill = 1; create table orders (x); begin immediate;
+        with recursive n (x) as (select 1 union all select x + 1 from n where x < 1000)
+        insert into orders select hex(randomblob(100)) from n";
+    connection.batch_execute(spill).unwrap();
+    for (from, to) in [(&alive, &dead), (&journal(&alive), &journal(&dead))] {
+        fs::copy(from, to).unwrap();
+    }
+    assert!(fs::metadata(journal(&dead)).unwrap().len() > 0);
+    open(&dead).unwrap().register(&worker(1)).unwrap();
+    assert!(!journal(&dead).exists());
+}
+
 /// The child of the next test: it may run as another user, one whom permissions bind.
 #[test]
 fn child_that_is_refused() {

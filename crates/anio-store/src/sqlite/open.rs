@@ -97,10 +97,18 @@ fn check_directory(path: &Path) -> Result<(), StoreError> {
     })
 }
 
-/// The tables are ours, or there are none of our names. Looks through a connection that cannot write.
+/// The tables are ours, or there are none of our names. Looks through a connection that cannot write, so that nothing
+/// is changed; but a journal that a killed process left behind can only be rolled back by one that can.
 fn check_owner(path: &Path) -> Result<(), StoreError> {
+    match look_at_owner(path, "ro") {
+        Err(StoreError::ReadOnly { .. }) => look_at_owner(path, "rw"),
+        outcome => outcome,
+    }
+}
+
+fn look_at_owner(path: &Path, mode: &str) -> Result<(), StoreError> {
     let name = path.display().to_string();
-    let uri = format!("file:{}?mode=ro", escaped(&text(path)?));
+    let uri = format!("file:{}?mode={mode}", escaped(&text(path)?));
     let mut connection = SqliteConnection::establish(&uri).map_err(|error| cannot_open(&name, &error))?;
     set_busy_timeout(&mut connection).map_err(store_error)?;
     // One transaction, so that it does not see half of what another process makes at this moment.
