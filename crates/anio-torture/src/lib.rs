@@ -25,6 +25,7 @@ pub mod dice;
 pub mod history;
 pub mod intent;
 pub mod joint;
+pub mod lease;
 pub mod ledger;
 pub mod log;
 pub mod net;

@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use anio_torture::{Result, log, net, page, storm, worker};
+use anio_torture::{Result, lease, log, net, page, storm, worker};
 use clap::{Parser, Subcommand};
 
 /// Does its worst to Anio, and checks what comes of it
@@ -22,6 +22,7 @@ struct Args {
 enum Sub {
     Storm(storm::Command),
     Net(net::Command),
+    Model(lease::Command),
     /// Shows what is recorded, as the tables of docs/reliability.md
     Figures(page::Figures),
     /// Is a worker, to be killed
@@ -36,6 +37,7 @@ fn main() -> Result<ExitCode> {
     match args.sub {
         Some(Sub::Storm(command)) => command.run(),
         Some(Sub::Net(command)) => command.run(),
+        Some(Sub::Model(command)) => command.run(),
         Some(Sub::Figures(command)) => command.run(),
         Some(Sub::Worker { settings }) => work(&settings),
         None => args.storm.run(),
