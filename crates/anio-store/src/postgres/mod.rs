@@ -27,7 +27,9 @@
 //!
 //! So whoever waits for the row of a run waits for one who holds it and needs no more than other runs of the
 //! same worker. What a living worker may wait for is held within one statement, and not while this side of the
-//! connection has the word: a client that is stopped must not stop a worker.
+//! connection has the word: a client that is stopped must not stop a worker. But `claim`, `bury` and `release` are
+//! transactions of several statements, and who buries waits for the row of the dead. So the server ends a session
+//! that has been silent in the middle of a transaction for 5 s, and undoes what it did.
 
 mod address;
 mod claim;
@@ -92,9 +94,11 @@ const N_PLACES_MAX: usize = 1024;
 
 /// What every session of ours sets. The statements are prepared once, some of them while the tables are
 /// still empty, and an empty table is best read whole; the plan would stay so as the table grows, until its
-/// statistics change. With these, an index is used from the beginning, and its order with it.
+/// statistics change. With these, an index is used from the beginning, and its order with it. And who is silent in
+/// the middle of a transaction is not waited for.
 const SESSION: &str = "
 set session characteristics as transaction isolation level read committed;
+set idle_in_transaction_session_timeout = '5s';
 set enable_seqscan = off;
 set enable_hashjoin = off;
 set enable_mergejoin = off;
