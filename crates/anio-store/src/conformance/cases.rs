@@ -142,8 +142,12 @@ pub fn facts_come_back_in_the_order_of_their_commits(fixture: &Fixture) {
     let w = worker(1, LONG);
     backend.register(&w).unwrap();
     backend.commit(&claimed(&w, vec![new_run(1, "a"), new_run(2, "a")]), 1).unwrap();
+    let kind = |n: u32| match n % 41 {
+        40 => FactKind::Expanded { n },
+        _ => succeeded(&n.to_string()),
+    };
     let all: Vec<FactRecord> = (0..2000_u32)
-        .map(|n| fact(1 + u128::from(n % 2), &format!("t{}", 7919 * n % 2000), succeeded(&n.to_string())))
+        .map(|n| fact(1 + u128::from(n % 2), &format!("t{}", 7919 * n % 2000), kind(n)))
         .collect();
     for (number, chunk) in all.chunks(137).enumerate() {
         backend.commit(&facts_of(&w, chunk.to_vec()), number as u64 + 2).unwrap();

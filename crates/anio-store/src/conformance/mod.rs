@@ -121,6 +121,7 @@ macro_rules! conformance {
         $crate::conformance!(@cases $fixture:
             a_run_keeps_all_that_it_was_given,
             a_submission_that_is_sent_again_counts_as_new,
+            each_run_of_a_large_batch_keeps_what_it_was_given,
             one_key_of_one_workflow_is_one_run,
             runs_are_found_by_tag_page_by_page,
             runs_are_found_by_the_time_of_their_submission,

@@ -171,3 +171,23 @@ pub fn runs_are_found_by_the_time_of_their_submission(fixture: &Fixture) {
     assert_eq!(list(Some(3), Some(5)), [4, 3].map(run_id));
     assert_eq!(list(Some(5), Some(5)), []);
 }
+
+pub fn each_run_of_a_large_batch_keeps_what_it_was_given(fixture: &Fixture) {
+    let mut backend = fixture.open();
+    let w = worker(1, LONG);
+    backend.register(&w).unwrap();
+    let options = |n: u128| RunOptions {
+        priority: i32::try_from(n).unwrap(),
+        deadline: n.is_multiple_of(7).then(|| at(1 << 40)),
+        tags: if n.is_multiple_of(19) { vec!["a tag".to_owned()] } else { Vec::new() },
+        traceparent: n.is_multiple_of(5).then(|| format!("trace {n}")),
+        ..RunOptions::default()
+    };
+    let run = |n: u128| NewRun { input: json(&n.to_string()), ..with_options(options(n), new_run(n, "a")) };
+    backend.commit(&claimed(&w, (1..=60).map(run).collect()), 1).unwrap();
+    for n in 1..=60 {
+        let stored = stored(&mut *backend, n);
+        assert_eq!((stored.options, stored.input), (options(n), run(n).input));
+        assert_eq!((stored.status, stored.submitted_at), (RunStatus::Running, run(n).submitted_at));
+    }
+}

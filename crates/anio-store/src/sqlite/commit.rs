@@ -13,6 +13,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 
 use super::error::Failure;
+use super::insert::{Row, Values, insert};
 use super::schema::{anio_attempts, anio_runs, anio_workers};
 use super::submit;
 use crate::error::StoreError;
@@ -87,10 +88,9 @@ impl RunQueryDsl<SqliteConnection> for Fence<'_> {}
 
 pub(super) fn insert_facts(connection: &mut SqliteConnection, facts: &[FactRecord]) -> QueryResult<()> {
     let rows: Vec<AttemptRow<'_>> = facts.iter().map(AttemptRow::of).collect();
-    for row in &rows {
-        diesel::insert_into(anio_attempts::table).values(row).execute(connection)?;
-    }
-    Ok(())
+    insert(connection, &rows, |connection, row| {
+        diesel::insert_into(anio_attempts::table).values(row).execute(connection)
+    })
 }
 
 // Nulls are written out: one statement then fits every kind of fact, and stays prepared.
@@ -129,6 +129,29 @@ impl<'a> AttemptRow<'a> {
             writes,
             output,
         }
+    }
+}
+
+impl Row for AttemptRow<'_> {
+    type Id = AttemptRow<'static>;
+
+    const INTO: &'static str =
+        "insert into anio_attempts (run_id, task, map_index, attempt, kind, at, started_at, writes, output)";
+
+    fn is_plain(&self) -> bool {
+        self.retry_at.is_none() && self.width.is_none() && self.failure.is_none()
+    }
+
+    fn bind<'b>(&'b self, values: &mut Values<'_, 'b>) -> QueryResult<()> {
+        values.push::<Text, _>(&self.run_id)?;
+        values.push::<Text, _>(self.task)?;
+        values.push::<Nullable<BigInt>, _>(&self.map_index)?;
+        values.push::<BigInt, _>(&self.attempt)?;
+        values.push::<Text, _>(self.kind)?;
+        values.push::<BigInt, _>(&self.at)?;
+        values.push::<Nullable<BigInt>, _>(&self.started_at)?;
+        values.push::<Nullable<Text>, _>(&self.writes)?;
+        values.push::<Nullable<Text>, _>(&self.output)
     }
 }
 

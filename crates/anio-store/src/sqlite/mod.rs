@@ -10,6 +10,7 @@
 mod claim;
 mod commit;
 mod error;
+mod insert;
 mod lease;
 mod lock;
 mod migrate;

@@ -8,9 +8,11 @@ use anio_core::plant::{Plant, is_planted};
 use anio_core::{Fingerprint, Timestamp};
 use diesel::connection::LoadConnection;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 
 use super::error::Failure;
+use super::insert::{Row, Values, insert};
 use super::query::RunRow as StoredRun;
 use super::schema::{anio_plans, anio_runs, anio_tags};
 use super::{migrate, now};
@@ -54,9 +56,9 @@ pub(super) fn insert_runs(
     worker: Option<&str>,
 ) -> QueryResult<()> {
     let rows: Vec<RunRow<'_>> = runs.iter().map(|run| RunRow::of(run, worker)).collect();
-    for row in &rows {
-        diesel::insert_into(anio_runs::table).values(row).execute(connection)?;
-    }
+    insert(connection, &rows, |connection, row| {
+        diesel::insert_into(anio_runs::table).values(row).execute(connection)
+    })?;
     runs.iter().try_for_each(|run| insert_tags(connection, run))
 }
 
@@ -162,5 +164,33 @@ impl<'a> RunRow<'a> {
             tags: tags_to_json(&options.tags),
             traceparent: options.traceparent.as_deref(),
         }
+    }
+}
+
+impl Row for RunRow<'_> {
+    type Id = RunRow<'static>;
+
+    const INTO: &'static str = "insert into anio_runs (id, workflow, plan, status, priority, epoch, worker,
+        submitted_at, started_at, input, traceparent)";
+
+    fn is_plain(&self) -> bool {
+        self.due_at.is_none()
+            && self.deadline.is_none()
+            && self.idempotency_key.is_none()
+            && self.tags.is_none()
+    }
+
+    fn bind<'b>(&'b self, values: &mut Values<'_, 'b>) -> QueryResult<()> {
+        values.push::<Text, _>(&self.id)?;
+        values.push::<Text, _>(self.workflow)?;
+        values.push::<Text, _>(&self.plan)?;
+        values.push::<Text, _>(self.status)?;
+        values.push::<Integer, _>(&self.priority)?;
+        values.push::<BigInt, _>(&self.epoch)?;
+        values.push::<Nullable<Text>, _>(&self.worker)?;
+        values.push::<BigInt, _>(&self.submitted_at)?;
+        values.push::<Nullable<BigInt>, _>(&self.started_at)?;
+        values.push::<Text, _>(self.input)?;
+        values.push::<Nullable<Text>, _>(&self.traceparent)
     }
 }
