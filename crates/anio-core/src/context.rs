@@ -110,7 +110,9 @@ impl Scope {
     /// The scope of a task without dependencies: the keys of the run's input, where that is an object.
     pub fn of_input(input: &RawValue) -> Self {
         let mut scope = Self::default();
-        if let Ok(set) = serde_json::from_str::<BTreeMap<Arc<str>, Entry>>(input.get()) {
+        // To find out by reading costs an error where it is none.
+        let is_object = input.get().trim_start().starts_with('{');
+        if is_object && let Ok(set) = serde_json::from_str::<BTreeMap<Arc<str>, Entry>>(input.get()) {
             let writes = Writes { set, removed: BTreeSet::new() };
             scope.write(Writer::Input, &Arc::from("the run's input"), &writes);
         }
