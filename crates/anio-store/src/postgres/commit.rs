@@ -66,6 +66,9 @@ with lease as (
 
 // Relies on the primary key of `anio_runs`. A run that its worker lets go is paused only while that is still
 // asked; whoever claims it otherwise learns from it whether it is to be cancelled.
+//
+// One condition of both tables, which the planner can say nothing of: `finished_at is null` by itself it takes for
+// rare until the table has been analysed, and then goes through all endings for each such run.
 const ENDS: &str = "
 , ends as (
     update anio_runs as run
@@ -85,8 +88,11 @@ const ENDS: &str = "
     from unnest($15::uuid[], $16::text[], $17::bigint[], $18::text[], $19::text[])
         as ended (id, status, finished_at, failure, parked_reason)
     where run.id = ended.id
-        and run.finished_at is null
-        and (ended.status <> 'paused' or run.status = 'running' and run.worker = $1)
+        and case
+            when run.finished_at is not null then false
+            when ended.status = 'paused' then run.status = 'running' and run.worker = $1
+            else true
+        end
         and exists (select from lease)
 )";
 
@@ -116,7 +122,7 @@ fn commit_new(
     tidings: Tidings,
 ) -> QueryResult<bool> {
     let fence = if batch.worker.is_some() { fence() } else { NO_FENCE.into() };
-    let ends = sown(ENDS, Plant::EndOverwritten, "and run.finished_at is null", "");
+    let ends = sown(ENDS, Plant::EndOverwritten, "when run.finished_at is not null then false", "");
     let worker = batch.worker.map(|worker| worker.0);
     // Two statements, so that the usual one, with facts alone, carries no empty arrays.
     let only_facts = new_plans.is_empty()
