@@ -30,7 +30,7 @@ use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
 use uuid::Uuid;
 
 use super::connection::Connection;
-use super::fact::{self, Boxed};
+use super::fact::{self, Boxed, sparse};
 use super::schema::anio_workers;
 use super::watch::{self, Tidings};
 use super::{storable, submit};
@@ -240,8 +240,8 @@ impl Ends {
         statement
             .bind::<Array<SqlUuid>, _>(self.id)
             .bind::<Array<Text>, _>(self.status)
-            .bind::<Array<Nullable<BigInt>>, _>(self.finished_at)
-            .bind::<Array<Nullable<Text>>, _>(self.failure)
-            .bind::<Array<Nullable<Text>>, _>(self.parked_reason)
+            .bind::<Array<Nullable<BigInt>>, _>(sparse(self.finished_at))
+            .bind::<Array<Nullable<Text>>, _>(sparse(self.failure))
+            .bind::<Array<Nullable<Text>>, _>(sparse(self.parked_reason))
     }
 }

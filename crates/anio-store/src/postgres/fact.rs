@@ -33,6 +33,13 @@ pub(super) fn insert_where(condition: &str) -> String {
     )
 }
 
+/// A column without the nulls at its end: `unnest` fills up its shorter arrays with nulls. Most columns that may be
+/// null are so throughout, and their arrays empty.
+pub(super) fn sparse<T>(mut column: Vec<Option<T>>) -> Vec<Option<T>> {
+    column.truncate(column.iter().rposition(Option::is_some).map_or(0, |last| last + 1));
+    column
+}
+
 /// Facts, laid out in columns.
 #[derive(Default)]
 pub(super) struct Facts<'a> {
@@ -77,15 +84,15 @@ impl<'a> Facts<'a> {
         statement
             .bind::<Array<SqlUuid>, _>(self.run_id)
             .bind::<Array<Text>, _>(self.task)
-            .bind::<Array<Nullable<BigInt>>, _>(self.map_index)
+            .bind::<Array<Nullable<BigInt>>, _>(sparse(self.map_index))
             .bind::<Array<BigInt>, _>(self.attempt)
             .bind::<Array<Text>, _>(self.kind)
             .bind::<Array<BigInt>, _>(self.at)
-            .bind::<Array<Nullable<BigInt>>, _>(self.started_at)
-            .bind::<Array<Nullable<BigInt>>, _>(self.retry_at)
-            .bind::<Array<Nullable<BigInt>>, _>(self.width)
-            .bind::<Array<Nullable<Text>>, _>(self.failure)
-            .bind::<Array<Nullable<Text>>, _>(self.writes)
-            .bind::<Array<Nullable<Text>>, _>(self.output)
+            .bind::<Array<Nullable<BigInt>>, _>(sparse(self.started_at))
+            .bind::<Array<Nullable<BigInt>>, _>(sparse(self.retry_at))
+            .bind::<Array<Nullable<BigInt>>, _>(sparse(self.width))
+            .bind::<Array<Nullable<Text>>, _>(sparse(self.failure))
+            .bind::<Array<Nullable<Text>>, _>(sparse(self.writes))
+            .bind::<Array<Nullable<Text>>, _>(sparse(self.output))
     }
 }

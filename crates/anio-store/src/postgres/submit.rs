@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::commit::Ending;
 use super::error::Inner;
-use super::fact::Boxed;
+use super::fact::{Boxed, sparse};
 use super::schema::anio_runs;
 use super::{query, watch};
 use crate::record::{Batch, NewRun, RunStatus, Submission};
@@ -225,17 +225,17 @@ impl<'a> Runs<'a> {
             .bind::<Array<Text>, _>(self.plan)
             .bind::<Array<Text>, _>(self.status)
             .bind::<Array<Integer>, _>(self.priority)
-            .bind::<Array<Nullable<SqlUuid>>, _>(self.worker)
+            .bind::<Array<Nullable<SqlUuid>>, _>(sparse(self.worker))
             .bind::<Array<BigInt>, _>(self.submitted_at)
-            .bind::<Array<Nullable<BigInt>>, _>(self.started_at)
-            .bind::<Array<Nullable<BigInt>>, _>(self.finished_at)
-            .bind::<Array<Nullable<Text>>, _>(self.failure)
-            .bind::<Array<Nullable<Text>>, _>(self.parked_reason)
-            .bind::<Array<Nullable<BigInt>>, _>(self.due_at)
-            .bind::<Array<Nullable<BigInt>>, _>(self.deadline)
-            .bind::<Array<Nullable<Text>>, _>(self.idempotency_key)
-            .bind::<Array<Nullable<Text>>, _>(self.tags)
-            .bind::<Array<Nullable<Text>>, _>(self.traceparent)
+            .bind::<Array<Nullable<BigInt>>, _>(sparse(self.started_at))
+            .bind::<Array<Nullable<BigInt>>, _>(sparse(self.finished_at))
+            .bind::<Array<Nullable<Text>>, _>(sparse(self.failure))
+            .bind::<Array<Nullable<Text>>, _>(sparse(self.parked_reason))
+            .bind::<Array<Nullable<BigInt>>, _>(sparse(self.due_at))
+            .bind::<Array<Nullable<BigInt>>, _>(sparse(self.deadline))
+            .bind::<Array<Nullable<Text>>, _>(sparse(self.idempotency_key))
+            .bind::<Array<Nullable<Text>>, _>(sparse(self.tags))
+            .bind::<Array<Nullable<Text>>, _>(sparse(self.traceparent))
             .bind::<Array<Text>, _>(self.input)
     }
 }
