@@ -44,6 +44,8 @@ pub(crate) enum Message {
         run: RunId,
         workflow: Workflow,
         input: Output,
+        /// The trace that the run was asked to belong to.
+        traceparent: Option<String>,
         reply: oneshot::Sender<Result<(Timestamp, Option<String>), Error>>,
     },
     Register {
@@ -210,7 +212,8 @@ impl Scheduler {
     ) -> Result<RunId, Error> {
         let (id, plan) = (RunId::from_uuid(uuid::Uuid::now_v7()), workflow.plan());
         let (checked, given) = (workflow.clone(), input.clone());
-        let check = |reply| Message::Check { run: id, workflow: checked, input: given, reply };
+        let traceparent = options.traceparent.take();
+        let check = |reply| Message::Check { run: id, workflow: checked, input: given, traceparent, reply };
         let (submitted_at, traceparent) = self.ask(check).await??;
         options.traceparent = traceparent;
         let run = NewRun {

@@ -29,3 +29,18 @@ pub(crate) fn run_span(run: RunId, workflow: &WorkflowName) -> Span {
 pub(crate) fn queued_span(run: RunId, workflow: &WorkflowName) -> Span {
     tracing::info_span!(parent: None, "queued", run_id = %run, workflow = %workflow)
 }
+
+/// Puts the first span of a run into the trace that was asked for, or else into one of its own, and names its
+/// place for the run's row. Without a trace context the row keeps what was asked for.
+pub(crate) fn place(
+    trace: Option<&dyn TraceContext>,
+    asked: Option<&str>,
+    span: impl FnOnce() -> Span,
+) -> Option<String> {
+    let Some(trace) = trace else { return asked.map(str::to_owned) };
+    let span = span();
+    if let Some(asked) = asked {
+        trace.continue_from(&span, asked);
+    }
+    trace.current(&span).or_else(|| asked.map(str::to_owned))
+}

@@ -13,6 +13,7 @@ pub mod prelude;
 mod run_handle;
 mod submit;
 mod task_type;
+mod traceparent;
 
 pub use anio_core::*;
 #[cfg(feature = "macros")]

@@ -4,12 +4,17 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use anio_core::{Output, Timestamp, Workflow};
+use anio_store::StoreError;
 use anio_store::record::RunOptions;
 use futures::future::BoxFuture;
 
 use crate::Result;
 use crate::engine::Engine;
 use crate::run_handle::RunHandle;
+use crate::traceparent;
+
+/// What a traceparent is like.
+const EXAMPLE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// A run that is about to be submitted; awaiting it makes it durable and gives its [`RunHandle`].
 ///
@@ -95,10 +100,57 @@ impl<'a> Submit<'a> {
         self.deadline(now().after(limit))
     }
 
+    /// The run belongs to the trace of the one who asks for it: the
+    /// [W3C `traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header) that came with the request. The
+    /// run's spans are below the span that it names, in whichever process. For engines with
+    /// [`EngineBuilder::trace_context`](crate::EngineBuilder::trace_context); with others the run's row keeps it.
+    /// Default: each run is a trace of its own, whatever span is current.
+    ///
+    /// # Errors
+    /// Awaited, [`StoreError::InvalidOption`] for a text that is none; nothing was stored then.
+    ///
+    /// ```
+    /// use anio::prelude::*;
+    /// use anio::TaskCall;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> anio::Result<()> {
+    /// # let greeting = Workflow::builder("greeting")
+    /// #     .task("greet", TaskOptions::new(), |_: TaskCall| async { Ok::<_, TaskError>(()) })
+    /// #     .build()?;
+    /// let engine = Engine::open("memory:").await?;
+    /// let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    /// engine.submit(greeting.clone(), ()).traceparent(header).await?;
+    ///
+    /// let error = engine.submit(greeting, ()).traceparent("00-1-1-1").await.unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "workflow \"greeting\": traceparent \"00-1-1-1\" is none: it is like \
+    ///      00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    /// );
+    /// # engine.shutdown().await
+    /// # }
+    /// ```
+    pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
+        self.options.traceparent = Some(traceparent.into());
+        self
+    }
+
     /// A word to find the run by (1 to 255 bytes); may be called up to 64 times.
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
         self.options.tags.push(tag.into());
         self
+    }
+
+    fn check_traceparent(&self) -> Result<()> {
+        let Some(text) = self.options.traceparent.as_deref() else { return Ok(()) };
+        if traceparent::parse(text).is_some() {
+            return Ok(());
+        }
+        let text: String = text.chars().take(64).collect();
+        let problem = format!("{text:?} is none: it is like {EXAMPLE}");
+        let workflow = self.workflow.name().to_string();
+        Err(StoreError::InvalidOption { workflow, option: "traceparent", problem }.into())
     }
 }
 
@@ -112,6 +164,7 @@ impl<'a> IntoFuture for Submit<'a> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
+            self.check_traceparent()?;
             let scheduler = &self.engine.scheduler;
             let ids = scheduler.submit(self.workflow, vec![self.input?], self.options).await?;
             let id = ids.into_iter().next().expect("one input makes one run");

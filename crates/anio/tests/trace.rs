@@ -17,9 +17,10 @@ use anio_testkit::otlp::Receiver;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, InMemorySpanExporter, SdkTracerProvider,
+    BatchConfigBuilder, BatchSpanProcessor, InMemorySpanExporter, SdkTracerProvider, SpanData,
 };
 use serde_json::Value;
+use tracing::Instrument;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::prelude::*;
 
@@ -162,20 +163,27 @@ fn a_run_goes_on_in_its_trace_after_a_kill_9() {
     );
 }
 
-/// The subscriber of this test is that of its thread: the whole engine runs there, but for the items.
-#[tokio::test(flavor = "current_thread")]
-async fn a_run_that_was_queued_goes_on_in_the_trace_of_its_submission() {
+/// Keeps all spans that end on this thread while the guard is there.
+fn kept_spans() -> (InMemorySpanExporter, tracing::subscriber::DefaultGuard) {
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-    let _default = tracing::subscriber::set_default(
-        tracing_subscriber::registry().with(EnvFilter::new("info")).with(layer),
-    );
-    let workflow =
-        Workflow::builder("one").task("one", TaskOptions::new(), |_| async { Ok::<_, TaskError>(()) });
+    let subscriber = tracing_subscriber::registry().with(EnvFilter::new("info")).with(layer);
+    (exporter, tracing::subscriber::set_default(subscriber))
+}
+
+fn one() -> Workflow {
+    let one = |_| async { Ok::<_, TaskError>(()) };
+    Workflow::builder("one").task("one", TaskOptions::new(), one).build().unwrap()
+}
+
+/// The subscriber of this test is that of its thread: the whole engine runs there, but for the items.
+#[tokio::test(flavor = "current_thread")]
+async fn a_run_that_was_queued_goes_on_in_the_trace_of_its_submission() {
+    let (exporter, _default) = kept_spans();
     let engine =
         Engine::builder().store("memory:").live_runs_max(1).trace_context(TraceParent).start().await.unwrap();
-    for run in engine.submit_many(workflow.build().unwrap(), [1, 2, 3]).await.unwrap() {
+    for run in engine.submit_many(one(), [1, 2, 3]).await.unwrap() {
         run.wait().await.unwrap().ok().unwrap();
     }
     let records = engine.runs(RunQuery::default()).await.unwrap();
@@ -193,4 +201,67 @@ async fn a_run_that_was_queued_goes_on_in_the_trace_of_its_submission() {
         let traceparent = record.options.traceparent.unwrap();
         assert!(by_trace.contains_key(traceparent.split('-').nth(1).unwrap()), "{traceparent}");
     }
+}
+
+const ASKED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// Held by this worker, queued for it, with a key: the three ways by which a run comes in.
+#[tokio::test(flavor = "current_thread")]
+async fn a_run_is_in_the_trace_that_its_submission_names_whatever_span_is_current() {
+    let (exporter, _default) = kept_spans();
+    let engine =
+        Engine::builder().store("memory:").live_runs_max(1).trace_context(TraceParent).start().await.unwrap();
+    async {
+        let held = engine.submit(one(), 1).traceparent(ASKED).await.unwrap();
+        let soon = Duration::from_millis(1);
+        let queued = engine.submit(one(), 2).after(soon).traceparent(ASKED).await.unwrap();
+        let keyed = engine.submit(one(), 3).traceparent(ASKED).idempotency_key("three").await.unwrap();
+        for run in [&held, &queued, &keyed] {
+            run.wait().await.unwrap().ok().unwrap();
+        }
+    }
+    .instrument(tracing::info_span!("caller"))
+    .await;
+    engine.shutdown().await.unwrap();
+
+    let mut spans = exporter.get_finished_spans().unwrap();
+    spans.retain(|span| span.name != "caller");
+    assert!(spans.iter().all(|span| span.span_context.trace_id().to_string() == ASKED[3..35]), "{spans:#?}");
+    let id_of = |span: &SpanData| span.span_context.span_id();
+    let mut paths: Vec<String> = spans
+        .iter()
+        .filter(|span| span.name == "attempt")
+        .map(|span| {
+            let (mut names, mut at) = (vec![span.name.as_ref()], span);
+            while let Some(parent) = spans.iter().find(|span| id_of(span) == at.parent_span_id) {
+                names.push(&parent.name);
+                at = parent;
+            }
+            assert_eq!(
+                at.parent_span_id.to_string(),
+                ASKED[36..52],
+                "the first span is below what was named"
+            );
+            names.join(" in ")
+        })
+        .collect();
+    paths.sort();
+    assert_eq!(paths, ["attempt in run", "attempt in run in queued", "attempt in run in queued"]);
+}
+
+#[tokio::test]
+async fn an_engine_without_a_trace_keeps_what_was_asked_for_and_a_text_that_names_none_is_refused() {
+    let engine = Engine::open("memory:").await.unwrap();
+    for bad in ["", "00", "4bf92f3577b34da6a3ce929d0e0e4736", &ASKED.to_uppercase().replace("00F", "00x")] {
+        let error = engine.submit(one(), ()).traceparent(bad).await.unwrap_err();
+        assert!(error.to_string().contains("traceparent"), "{error}");
+        assert!(matches!(error, anio::Error::Store(anio::StoreError::InvalidOption { .. })), "{error:?}");
+    }
+    assert_eq!(engine.runs(RunQuery::default()).await.unwrap().len(), 0);
+    engine.submit(one(), ()).traceparent(ASKED).await.unwrap();
+    engine.submit(one(), ()).traceparent(ASKED).idempotency_key("key").await.unwrap();
+    for record in engine.runs(RunQuery::default()).await.unwrap() {
+        assert_eq!(record.options.traceparent.as_deref(), Some(ASKED));
+    }
+    engine.shutdown().await.unwrap();
 }

@@ -217,8 +217,8 @@ impl Worker {
             Message::Submit { workflow, inputs, options, reply } => {
                 self.submit(&workflow, inputs, &options, reply);
             }
-            Message::Check { run, workflow, input, reply } => {
-                drop(reply.send(self.check(run, workflow, &input)));
+            Message::Check { run, workflow, input, traceparent, reply } => {
+                drop(reply.send(self.check(run, workflow, &input, traceparent.as_deref())));
             }
             Message::Look => self.keeper.look(),
             Message::Heed { news, reply } => {

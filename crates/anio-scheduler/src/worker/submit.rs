@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::live_run::LiveRun;
 use crate::pending::Submitted;
 use crate::scheduler::register;
-use crate::trace::queued_span;
+use crate::trace::{place, queued_span};
 
 impl Worker {
     /// Puts new runs into the batch that is being gathered; they begin when it is durable.
@@ -50,10 +50,11 @@ impl Worker {
                 let state = RunState::new(id, Arc::clone(plan), input.clone(), self.config.poison_deaths);
                 LiveRun::new(state, workflow.clone(), self.cancellation.child_token())
             });
-            let traceparent = self.config.trace.as_deref().and_then(|trace| match &live {
-                Some(live) => trace.current(&live.span),
-                None => trace.current(&queued_span(id, workflow.name())),
-            });
+            let traceparent =
+                place(self.config.trace.as_deref(), options.traceparent.as_deref(), || match &live {
+                    Some(live) => live.span.clone(),
+                    None => queued_span(id, workflow.name()),
+                });
             batch.runs.push(NewRun {
                 id,
                 workflow: workflow.name().clone(),
@@ -82,13 +83,13 @@ impl Worker {
         run: RunId,
         workflow: Workflow,
         input: &Output,
+        asked: Option<&str>,
     ) -> Result<(Timestamp, Option<String>), Error> {
         if self.stopping.is_some() {
             return Err(Error::Stopped { reason: None });
         }
         self.check_input(&workflow, input)?;
-        let trace = self.config.trace.as_deref();
-        let traceparent = trace.and_then(|trace| trace.current(&queued_span(run, workflow.name())));
+        let traceparent = place(self.config.trace.as_deref(), asked, || queued_span(run, workflow.name()));
         register(&mut self.workflows, &self.config, workflow)?;
         Ok((self.config.clock.now(), traceparent))
     }
