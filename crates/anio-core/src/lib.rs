@@ -30,7 +30,7 @@ pub use error::{ContextError, TaskError, TaskFailure, WorkflowError, WorkflowErr
 pub use name::{RunId, TaskName, WorkflowName};
 pub use output::Output;
 pub use plan::{Fingerprint, Plan};
-pub use retry::{Backoff, Jitter, RetryPolicy};
+pub use retry::{Backoff, Jitter, RetryCondition, RetryPolicy};
 pub use task::{Lane, Task, TaskCall, TaskHandle, TaskOptions, TaskReturn};
 pub use time::Timestamp;
 pub use workflow::{Workflow, WorkflowBuilder};

@@ -1,10 +1,13 @@
 //! When a failed attempt is tried again, and how long that waits.
 
+mod condition;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+pub use self::condition::{RetryCondition, is_transient};
 use crate::error::WorkflowError;
 use crate::name::RunId;
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anio_core::error::{FailureKind, TaskFailure};
-use anio_core::run::{AttemptError, Retry, TaskRunKey};
+use anio_core::run::{AttemptError, TaskRunKey};
 use anio_core::task::{Cancellation, TaskCall, TaskReturn};
-use anio_core::{Lane, RunId, Task, TaskError, TaskName, Timestamp};
+use anio_core::{Lane, RetryCondition, RunId, Task, TaskError, TaskName, Timestamp};
 use anio_parallel::{Pool, Scope};
 use anio_store::record::WorkerId;
 use async_trait::async_trait;
@@ -18,7 +18,7 @@ use crate::block_on::block_on;
 use crate::clock::Clock;
 use crate::limit::Demand;
 use crate::progress::{Board, Reporter, Reporting};
-use crate::verdict::{Verdict, verdict};
+use crate::verdict::{Verdict, failed, verdict};
 use crate::watch::watched;
 
 /// The answer of an attempt's body.
@@ -63,6 +63,8 @@ pub(crate) enum Slot {
 pub(crate) struct Attempt {
     pub(crate) ticket: Ticket,
     pub(crate) timeout: Option<Duration>,
+    /// After which failures another may follow.
+    pub(crate) condition: RetryCondition,
     pub(crate) task: Arc<dyn Task>,
     pub(crate) call: TaskCall,
     /// Cancelled when the run is called off, and when the attempt times out.
@@ -127,6 +129,7 @@ impl Executor {
     fn spawn_plain(&self, attempt: Attempt, mut answer: Answer) {
         let pool = self.around.pool.clone();
         let (lane, timeout, token) = (attempt.ticket.lane, attempt.timeout, attempt.token.clone());
+        let (condition, name) = (attempt.condition, attempt.call.handle().task().clone());
         let Some(timeout) = timeout else {
             let body = move || {
                 let outcome = run_plain(attempt, pool);
@@ -146,7 +149,7 @@ impl Executor {
                 Ok(Err(_)) => answer.give(BodyOutcome::Interrupted, Slot::Free),
                 Err(_) => {
                     token.cancel();
-                    answer.give(timed_out(timeout), Slot::Held);
+                    answer.give(timed_out(timeout, &name, condition), Slot::Held);
                     drop(ended.await);
                     answer.give(BodyOutcome::SlotOnly, Slot::Free);
                 }
@@ -170,25 +173,29 @@ async fn run_async(attempt: Attempt, pool: Pool, mut answer: Answer) {
         return;
     }
     let scope = attempt.scope(pool);
-    let Attempt { task, call, token, timeout, value_bytes_max, span, reporter, .. } = attempt;
+    let Attempt { task, call, token, timeout, condition, value_bytes_max, span, reporter, .. } = attempt;
     let outcome = {
         let _reporting = Reporting(reporter);
         let name = call.handle().task().clone();
+        let late = timeout.map(|timeout| (timeout, name.clone()));
         let body = scope.run_caught(async move { task.run(call).await });
         let body = watched(name, body).instrument(span);
         let limit = async {
-            match timeout {
-                Some(timeout) => tokio::time::sleep(timeout).await,
+            match late {
+                Some((timeout, name)) => {
+                    tokio::time::sleep(timeout).await;
+                    (timeout, name)
+                }
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
-            result = body => ended(result, value_bytes_max, &token),
+            result = body => ended(result, value_bytes_max, condition, &token),
             () = token.cancelled() => BodyOutcome::Interrupted,
-            () = limit => {
+            (timeout, name) = limit => {
                 token.cancel();
-                timed_out(timeout.unwrap_or_default())
+                timed_out(timeout, &name, condition)
             }
         }
     };
@@ -197,7 +204,7 @@ async fn run_async(attempt: Attempt, pool: Pool, mut answer: Answer) {
 
 fn run_plain(attempt: Attempt, pool: Pool) -> BodyOutcome {
     let scope = attempt.scope(pool);
-    let Attempt { task, call, token, value_bytes_max, span, reporter, .. } = attempt;
+    let Attempt { task, call, token, condition, value_bytes_max, span, reporter, .. } = attempt;
     if token.is_cancelled() {
         return BodyOutcome::Interrupted;
     }
@@ -205,12 +212,17 @@ fn run_plain(attempt: Attempt, pool: Pool) -> BodyOutcome {
     let body = scope.run_caught(async move { task.run(call).await });
     // A plain function is done at the first poll; a hand-written task that waits is waited for.
     let result = span.in_scope(|| block_on(body));
-    ended(result, value_bytes_max, &token)
+    ended(result, value_bytes_max, condition, &token)
 }
 
 type Caught = Result<Result<TaskReturn, TaskError>, anio_parallel::Error>;
 
-fn ended(result: Caught, value_bytes_max: usize, token: &CancellationToken) -> BodyOutcome {
+fn ended(
+    result: Caught,
+    value_bytes_max: usize,
+    condition: RetryCondition,
+    token: &CancellationToken,
+) -> BodyOutcome {
     let result = match result.map_err(TaskError::from).flatten() {
         Ok(value) => check_size(value, value_bytes_max),
         Err(error) => match verdict(error) {
@@ -218,7 +230,7 @@ fn ended(result: Caught, value_bytes_max: usize, token: &CancellationToken) -> B
             Verdict::CalledOff(error) | Verdict::Failed(error) => Err(error),
         },
     };
-    BodyOutcome::Ended(result.map_err(AttemptError::from))
+    BodyOutcome::Ended(result.map_err(|error| failed(error, condition)))
 }
 
 fn check_size(value: TaskReturn, max: usize) -> Result<TaskReturn, TaskError> {
@@ -238,9 +250,11 @@ fn check_size(value: TaskReturn, max: usize) -> Result<TaskReturn, TaskError> {
     Ok(value)
 }
 
-fn timed_out(timeout: Duration) -> BodyOutcome {
+fn timed_out(timeout: Duration, task: &TaskName, condition: RetryCondition) -> BodyOutcome {
+    let timeout_seconds = timeout.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
+    let error = failed(TaskError::Timeout { task_id: task.to_string(), timeout_seconds }, condition);
     let failure = TaskFailure::new(FailureKind::Timeout, format!("timed out after {timeout:?}"));
-    BodyOutcome::Ended(Err(AttemptError { failure, retry: Retry::Policy }))
+    BodyOutcome::Ended(Err(AttemptError { failure, ..error }))
 }
 
 /// Sends the answer; one that is dropped unsent (the runtime shuts down) says so.

@@ -1,10 +1,14 @@
 //! What a body's error stands for, also where helpers and errors of the task's own have wrapped it.
 
 use std::error::Error as StdError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use anio_core::TaskError;
 use anio_core::error::BoxedTaskError;
+use anio_core::retry::is_transient;
+use anio_core::run::{AttemptError, Retry};
+use anio_core::{RetryCondition, TaskError};
 use anio_parallel::Error as ParallelError;
+use tokio::time::error::Elapsed;
 
 /// What is to be made of a body's error.
 #[derive(Debug)]
@@ -27,6 +31,38 @@ pub(crate) fn verdict(error: TaskError) -> Verdict {
         Some(Seen::RetryAfter(delay)) => Verdict::Failed(TaskError::retry_after(delay, error)),
         None => Verdict::Failed(error),
     }
+}
+
+/// What is stored of an attempt's error, and what follows it: by its type, and by the task's condition.
+pub(crate) fn failed(error: TaskError, condition: RetryCondition) -> AttemptError {
+    let is_allowed = allows(condition, &error);
+    let error = AttemptError::from(error);
+    match error.retry {
+        Retry::Policy | Retry::After(_) if !is_allowed => AttemptError { retry: Retry::Never, ..error },
+        _ => error,
+    }
+}
+
+fn allows(condition: RetryCondition, error: &TaskError) -> bool {
+    match condition {
+        RetryCondition::All => true,
+        RetryCondition::Transient => error.is_transient() || holds_transient(error),
+        condition => catch_unwind(AssertUnwindSafe(|| condition.allows(error))).unwrap_or_else(|_| {
+            tracing::error!("the function in `retry_condition` panicked; the policy alone decides");
+            true
+        }),
+    }
+}
+
+/// Whether there is an error below that passes by itself, of types that the core does not know.
+fn holds_transient(error: &TaskError) -> bool {
+    let TaskError::Failed(source) = error else { return false };
+    let first: &(dyn StdError + 'static) = &**source;
+    std::iter::successors(Some(first), |&error| match error.downcast_ref::<ParallelError>() {
+        Some(ParallelError::Failed { source, .. }) => Some(&**source),
+        _ => error.source(),
+    })
+    .any(|error| error.is::<Elapsed>() || is_transient(error))
 }
 
 /// What an error holds that decides more than its own variant.
@@ -90,7 +126,6 @@ mod tests {
     use std::time::Duration;
 
     use anio_core::error::FailureKind;
-    use anio_core::run::{AttemptError, Retry};
     use anio_parallel::ParMap;
 
     use super::*;
@@ -127,6 +162,33 @@ mod tests {
         check(item_fails(|| item_fails(|| TaskError::fatal("gone"))), error, Retry::Never, "item 2: gone");
         let softened = TaskError::retry_after(minute, item_fails(|| TaskError::fatal("gone")));
         check(softened, error, Retry::After(minute), "item 2: gone");
+    }
+
+    #[tokio::test]
+    async fn a_condition_takes_retries_away_and_gives_none() {
+        let refused = || TaskError::from(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+        let elapsed = tokio::time::timeout(Duration::ZERO, std::future::pending::<()>()).await;
+        let minute = Duration::from_secs(60);
+        let after = |condition| failed(TaskError::retry_after(minute, "busy"), condition).retry;
+        let condition = RetryCondition::Transient;
+        for error in [refused(), TaskError::from(elapsed.unwrap_err()), item_fails(refused)] {
+            assert_eq!(failed(error, condition).retry, Retry::Policy);
+        }
+        assert_eq!(after(condition), Retry::After(minute));
+        for error in [TaskError::message("connection refused"), item_fails(|| TaskError::message("no"))] {
+            assert_eq!(failed(error, condition).retry, Retry::Never);
+        }
+        assert_eq!(failed(refused(), RetryCondition::Never).retry, Retry::Never);
+        assert_eq!(after(RetryCondition::Never), Retry::Never);
+        // The function is asked, and neither mends what is fatal nor undoes a decision not to run.
+        let yes = RetryCondition::When(|_| true);
+        assert_eq!(failed(refused(), yes).retry, Retry::Policy);
+        assert_eq!(failed(refused(), RetryCondition::When(|_| false)).retry, Retry::Never);
+        assert_eq!(failed(TaskError::fatal("gone"), yes).retry, Retry::Never);
+        let skipped = || TaskError::Skipped { reason: "nothing to do".to_owned() };
+        assert_eq!(failed(skipped(), RetryCondition::Never).retry, Retry::Skip);
+        let panics = RetryCondition::When(|_| panic!("a planned panic"));
+        assert_eq!(failed(refused(), panics).retry, Retry::Policy);
     }
 
     #[test]

@@ -14,7 +14,8 @@ use anio_core::WorkflowBuilder;
 pub use anio_core::output::Gather;
 pub use anio_core::task::{Callback, Callbacks, Dependency, Edge, Ending, TaskCall, TaskDefinition};
 pub use anio_core::{
-    Backoff, Condition, Context, Jitter, Lane, RetryPolicy, TaskError, TaskHandle, TaskOptions, Workflow,
+    Backoff, Condition, Context, Jitter, Lane, RetryCondition, RetryPolicy, TaskError, TaskHandle,
+    TaskOptions, Workflow,
 };
 pub use inventory;
 

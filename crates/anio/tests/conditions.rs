@@ -412,3 +412,64 @@ fn a_run_whose_handler_was_cut_off_resumes_with_what_became_of_the_tasks_before_
         engine.shutdown().await.unwrap();
     });
 }
+
+/// Tasks that fail, each tried three times at most.
+#[workflow]
+mod stubborn {
+    use std::io;
+
+    use super::*;
+
+    fn unless_of_the_context(error: &TaskError) -> bool {
+        !matches!(error, TaskError::ContextError { .. })
+    }
+
+    #[task(id = "refused", retry_attempts = 3, retry_condition = "transient")]
+    pub async fn refused(_context: &mut Context<serde_json::Value>) -> Result<(), TaskError> {
+        Err(io::Error::from(io::ErrorKind::ConnectionRefused).into())
+    }
+
+    #[task(id = "unreadable", retry_attempts = 3, retry_condition = "transient")]
+    pub async fn unreadable(_context: &mut Context<serde_json::Value>) -> Result<(), TaskError> {
+        Err(TaskError::ValidationFailed { message: "connection refused, it says".to_owned() })
+    }
+
+    #[task(id = "slow", retry_attempts = 3, retry_condition = "transient", timeout = "5ms")]
+    pub async fn slow(_context: &mut Context<serde_json::Value>) -> Result<(), TaskError> {
+        std::future::pending().await
+    }
+
+    #[task(id = "once", retry_attempts = 3, retry_condition = "never", timeout = "5ms")]
+    pub async fn once(_context: &mut Context<serde_json::Value>) -> Result<(), TaskError> {
+        std::future::pending().await
+    }
+
+    #[task(retry(attempts = 3), retry_condition = unless_of_the_context)]
+    pub fn of_the_context() -> Result<()> {
+        let error = anio::error::ContextError::InvalidKey { key: String::new() };
+        Err(TaskError::ContextError { task_id: "of_the_context".to_owned(), error })
+    }
+
+    #[task(retry(attempts = 3), retry_condition = unless_of_the_context)]
+    pub fn busy() -> Result<()> {
+        Err(broken("busy"))
+    }
+
+    #[task(id = "gone", retry_attempts = 3, retry_condition = "all")]
+    pub async fn gone(_context: &mut Context<serde_json::Value>) -> Result<(), TaskError> {
+        Err(TaskError::fatal("gone"))
+    }
+}
+
+#[test]
+fn a_retry_condition_says_after_which_failures_a_task_is_tried_again() {
+    on_every_store(async |url| {
+        let engine = Engine::open(url).await.unwrap();
+        let outcome = engine.run(stubborn::workflow(), ()).await.unwrap();
+        assert_eq!(outcome.status(), RunStatus::Failed);
+        let attempts = |task| summary(&outcome, task).attempts;
+        assert_eq!(["refused", "slow", "busy"].map(attempts), [3, 3, 3]);
+        assert_eq!(["unreadable", "once", "of_the_context", "gone"].map(attempts), [1, 1, 1, 1]);
+        engine.shutdown().await.unwrap();
+    });
+}

@@ -23,7 +23,7 @@ use crate::condition::Condition;
 use crate::context::Writes;
 use crate::error::{OutputError, TaskError, WorkflowError};
 use crate::output::{Gather, Output};
-use crate::retry::{DURATION_MAX, RetryPolicy};
+use crate::retry::{DURATION_MAX, RetryCondition, RetryPolicy};
 
 /// Where the body of a task runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,6 +50,8 @@ pub enum Lane {
 pub struct TaskOptions {
     /// How often it is tried. Default: once.
     pub retry: RetryPolicy,
+    /// After which failures it is tried again. Default: all that another attempt may mend.
+    pub retry_condition: RetryCondition,
     /// The longest that one attempt may take, at most 365 days. Default: no limit.
     pub timeout: Option<Duration>,
     /// Among ready tasks the higher goes first. Default: 0.
@@ -75,6 +77,13 @@ impl TaskOptions {
     #[must_use]
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// Sets after which failures it is tried again.
+    #[must_use]
+    pub fn retry_condition(mut self, condition: RetryCondition) -> Self {
+        self.retry_condition = condition;
         self
     }
 

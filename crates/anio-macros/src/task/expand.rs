@@ -15,7 +15,7 @@ use syn::{Ident, Path, Type};
 use crate::task::callback::{callbacks, place};
 use crate::task::check::{Access, Argument, Dependency, Edge, Kind, Target, Task};
 use crate::task::condition::Condition;
-use crate::task::parse::{Backoff, BackoffKind, Options};
+use crate::task::parse::{Backoff, BackoffKind, Options, RetryCondition};
 
 /// The function and its task.
 pub(crate) fn task(task: &Task) -> TokenStream {
@@ -200,6 +200,15 @@ fn options(options: &Options, is_async: bool) -> TokenStream {
             )
         }
     });
+    let condition = options.retry_condition.as_ref().map(|condition| match condition {
+        RetryCondition::Word(variant, span) => {
+            let variant = Ident::new(variant, *span);
+            quote!(.retry_condition(::anio::__private::RetryCondition::#variant))
+        }
+        RetryCondition::When(path) => {
+            quote!(.retry_condition(::anio::__private::RetryCondition::When(#path)))
+        }
+    });
     let timeout = options.timeout.map(duration).map(|timeout| quote!(.timeout(#timeout)));
     let priority = options.priority.map(|priority| quote!(.priority(#priority)));
     let concurrency = options.concurrency.map(|concurrency| quote!(.concurrency(#concurrency)));
@@ -207,7 +216,7 @@ fn options(options: &Options, is_async: bool) -> TokenStream {
     let rate = options.rate.as_ref().map(|rate| quote!(.rate(::anio::__private::rate(#rate))));
     quote! {
         ::anio::__private::TaskOptions::new()
-            .lane(::anio::__private::Lane::#lane) #retry #timeout #priority #concurrency #(#needs)* #rate
+            .lane(::anio::__private::Lane::#lane) #retry #condition #timeout #priority #concurrency #(#needs)* #rate
     }
 }
 

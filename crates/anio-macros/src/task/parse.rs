@@ -9,7 +9,7 @@ use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{ExprArray, FnArg, Ident, ItemFn, LitStr, Pat, Path, Token, Type};
 
-use crate::entry::{Between, Entry, entries, parts};
+use crate::entry::{Between, Entry, Value, entries, parts};
 use crate::errors::Errors;
 use crate::literal::{Zero, duration, rate};
 use crate::names::{check_ident, check_literal, suggestion};
@@ -17,7 +17,7 @@ use crate::task::callback::Callbacks;
 use crate::task::condition::{When, when};
 
 /// All entries of `#[task(..)]`.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 21] = [
     "name",
     "after",
     "retry",
@@ -37,6 +37,7 @@ const KNOWN: [&str; 20] = [
     "retry_max_delay_ms",
     "retry_backoff",
     "retry_jitter",
+    "retry_condition",
     "trigger_rules",
 ];
 
@@ -72,6 +73,7 @@ pub(crate) struct Parameter {
 #[derive(Default)]
 pub(crate) struct Options {
     pub(crate) retry: Option<Retry>,
+    pub(crate) retry_condition: Option<RetryCondition>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) priority: Option<i32>,
     pub(crate) concurrency: Option<u32>,
@@ -86,6 +88,41 @@ pub(crate) struct Retry {
     pub(crate) attempts: u32,
     pub(crate) backoff: Backoff,
     pub(crate) jitter: bool,
+}
+
+/// After which failures another attempt follows.
+pub(crate) enum RetryCondition {
+    /// One that has a word: its variant's name.
+    Word(&'static str, Span),
+    /// A function of the user's.
+    When(Path),
+}
+
+impl RetryCondition {
+    const WORDS: [(&str, &str); 3] = [("all", "All"), ("transient", "Transient"), ("never", "Never")];
+
+    /// Reads `retry_condition = "transient"` or `retry_condition = path`.
+    fn read(entry: &Entry) -> syn::Result<Self> {
+        const WHAT: &str = "`retry_condition` is \"all\", \"transient\", \"never\", or the path of a \
+                            `fn(&TaskError) -> bool`, such as `is_busy`";
+        let Value::Assigned(tokens) = &entry.value else {
+            return Err(syn::Error::new_spanned(&entry.key, WHAT));
+        };
+        if let Ok(path) = Path::parse_mod_style.parse2(tokens.clone()) {
+            return Ok(Self::When(path));
+        }
+        let word: LitStr =
+            syn::parse2(tokens.clone()).map_err(|_| entry.at_value(tokens, WHAT.to_owned()))?;
+        let known = Self::WORDS.iter().find(|(known, _)| *known == word.value());
+        known.map(|(_, variant)| Self::Word(variant, word.span())).ok_or_else(|| {
+            let near = suggestion(&word.value(), Self::WORDS.map(|(known, _)| known));
+            let message = format!(
+                "{:?} is no condition{near}\n{WHAT}: decided by the type of an error, never by its message",
+                word.value()
+            );
+            syn::Error::new_spanned(&word, message)
+        })
+    }
 }
 
 /// The delay before a further attempt.
@@ -118,11 +155,11 @@ impl BackoffKind {
 /// Reads `#[task(arguments)] function`.
 pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Errors) -> ParsedTask {
     let source_hash = fnv_1a(&[function.sig.to_token_stream(), function.block.to_token_stream()]);
-    let mut keyed = KeyedRetry::default();
-    let mut name = None;
+    let (mut keyed, mut name) = (KeyedRetry::default(), None);
     let mut options = Options::default();
     let (mut after, mut dependencies) = (Vec::new(), Vec::new());
-    let mut conditions = Vec::new();
+    let (mut conditions, mut retry_key) = (Vec::new(), None);
+    let mut asks_for_retries = false;
     let mut callbacks = Callbacks::default();
     for entry in entries("`#[task]`", arguments, Between::Equals, &KNOWN, errors) {
         match entry.key.to_string().as_str() {
@@ -135,7 +172,10 @@ pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Er
             }
             "after" => after = errors.take(paths(&entry)).unwrap_or_default(),
             "dependencies" => dependencies = errors.take(texts(&entry)).unwrap_or_default(),
-            "retry" => options.retry = retry(&entry, errors),
+            "retry" => {
+                asks_for_retries = true;
+                options.retry = retry(&entry, errors);
+            }
             "timeout" => {
                 let literal = entry.text("\"30s\"");
                 options.timeout = errors.take(literal.and_then(|text| duration(&text, Zero::Refused)));
@@ -148,6 +188,10 @@ pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Er
                 options.rate = errors.take(literal.and_then(|text| rate(&text).map(|()| text)));
             }
             "blocking" => options.blocking = errors.take(entry.nothing()).map(|()| entry.span()),
+            "retry_condition" => {
+                retry_key = Some(entry.key.clone());
+                options.retry_condition = errors.take(RetryCondition::read(&entry));
+            }
             "when" | "trigger_rules" => conditions.push(entry),
             "on_success" | "on_failure" => callbacks.read(&entry, errors),
             _ => keyed.read(entry, errors),
@@ -157,6 +201,10 @@ pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Er
         errors.at(&second.key, "`when` and `trigger_rules` are the same thing; give one of them");
     }
     let when = conditions.first().and_then(|entry| when(entry, errors));
+    if let Some(key) = retry_key.filter(|_| !keyed.says_attempts() && !asks_for_retries) {
+        let message = "`retry_condition` says nothing without `retry_attempts`, the number of all attempts, or `retry(..)`";
+        errors.at(&key, message);
+    }
     if options.retry.is_some() && !keyed.is_empty() {
         keyed.refuse(errors);
     } else if let Some(retry) = keyed.finish(errors) {
@@ -323,6 +371,10 @@ struct KeyedRetry {
 impl KeyedRetry {
     fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    fn says_attempts(&self) -> bool {
+        self.keys.iter().any(|key| key == "retry_attempts")
     }
 
     fn read(&mut self, entry: Entry, errors: &mut Errors) {

@@ -37,6 +37,7 @@ async fn executed_when_called_off(lane: Lane) -> (BodyOutcome, usize) {
             held: None,
         },
         timeout: None,
+        condition: RetryCondition::All,
         task: Arc::clone(&task.definition.task),
         call: TaskCall::new(TaskHandle::for_test("t"), input, Vec::new(), Arc::default(), Arc::default()),
         token,

@@ -137,6 +137,7 @@ impl Worker {
         self.executor.spawn(Attempt {
             ticket: Ticket { run, key, attempt, worker: self.keeper.worker, lane, held },
             timeout: definition.options.timeout,
+            condition: definition.options.retry_condition,
             task: Arc::clone(&definition.task),
             call,
             token,

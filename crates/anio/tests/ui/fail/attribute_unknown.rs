@@ -9,7 +9,7 @@ mod flow {
         Ok(1)
     }
 
-    #[task(priority = 1, priority = 2, on_success = notify, retry_condition = always)]
+    #[task(priority = 1, priority = 2, on_success = notify, retry_conditions = always)]
     pub fn report() -> Result<u32> {
         Ok(1)
     }

@@ -13,7 +13,8 @@ async fn generate_data(context: &mut Context<serde_json::Value>) -> Result<(), T
     retry_delay_ms = 1000,
     retry_max_delay_ms = 5000,
     retry_backoff = "exponential",
-    retry_jitter = true
+    retry_jitter = true,
+    retry_condition = "transient"
 )]
 async fn partition_data(context: &mut Context<serde_json::Value>) -> Result<(), TaskError> {
     let products: Vec<String> = context.get("products")?;
@@ -46,4 +47,6 @@ fn main() {
     assert_eq!(retry.backoff.delay(1).as_millis(), 1000);
     assert_eq!(retry.backoff.delay(9).as_millis(), 5000);
     assert_eq!(retry.jitter, Jitter::Full);
+    let condition = flow.plan().task(1).definition.options.retry_condition;
+    assert_eq!(condition, anio::RetryCondition::Transient);
 }
