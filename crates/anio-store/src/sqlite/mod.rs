@@ -20,6 +20,7 @@ mod query;
 mod request;
 mod schema;
 mod submit;
+mod transaction;
 mod watch;
 
 use std::collections::HashSet;
@@ -77,7 +78,7 @@ impl Sqlite {
         &mut self,
         work: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
-        self.connection.immediate_transaction(work).map_err(Failure::into_error)
+        transaction::immediate(&mut self.connection, work).map_err(Failure::into_error)
     }
 
     fn database(&self) -> String {
@@ -115,7 +116,7 @@ impl Backend for Sqlite {
         let done = if is_planted(Plant::FenceWithoutLock) {
             commit(connection)
         } else {
-            connection.immediate_transaction(commit)
+            transaction::immediate(connection, commit)
         };
         done.map_err(Failure::into_error)?;
         plans.extend(new_plans.iter().map(|(fingerprint, _)| *fingerprint));
@@ -144,9 +145,9 @@ impl Backend for Sqlite {
 
     fn bury(&mut self, dead: &[WorkerId]) -> Result<u64, StoreError> {
         let Self { connection, locks, .. } = self;
-        let (n_runs, buried) = connection
-            .immediate_transaction(|connection| lease::bury(connection, dead, locks, now()))
-            .map_err(Failure::into_error)?;
+        let (n_runs, buried) =
+            transaction::immediate(connection, |connection| lease::bury(connection, dead, locks, now()))
+                .map_err(Failure::into_error)?;
         for worker in buried {
             locks.remove(worker);
         }

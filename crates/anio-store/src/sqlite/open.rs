@@ -15,7 +15,7 @@ use diesel::sqlite::SqliteConnection;
 use uuid::Uuid;
 
 use super::error::{Failure, cannot_open, is_not_a_database, store_error};
-use super::migrate;
+use super::{migrate, transaction};
 use crate::error::StoreError;
 use crate::record::Durability;
 
@@ -112,7 +112,7 @@ fn look_at_owner(path: &Path, mode: &str) -> Result<(), StoreError> {
     let mut connection = SqliteConnection::establish(&uri).map_err(|error| cannot_open(&name, &error))?;
     set_busy_timeout(&mut connection).map_err(store_error)?;
     // One transaction, so that it does not see half of what another process makes at this moment.
-    match connection.transaction(|connection| migrate::pending(connection, &name)) {
+    match transaction::snapshot(&mut connection, |connection| migrate::pending(connection, &name)) {
         Ok(_) => Ok(()),
         Err(Failure::Sqlite(error)) if is_not_a_database(&error) => {
             Err(StoreError::NotADatabase { path: name })
