@@ -104,9 +104,14 @@ impl Unsynced {
                 file.truncate(size)?;
             }
         }
+        self.forget();
+        Ok(())
+    }
+
+    /// Lets go of everything: the file is again what it was when it was last synced.
+    pub(crate) fn forget(&mut self) {
         self.sectors.clear();
         (self.size, self.cut) = (None, None);
-        Ok(())
     }
 
     fn reaches_the_disk(&mut self) -> bool {
@@ -214,6 +219,16 @@ mod tests {
     #[test]
     fn what_is_torn_is_seen_whole_and_is_on_the_disk_in_part() {
         agrees_with_a_plain_file(Some(3));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_as_it_was_synced() {
+        let (mut cache, mut file) = (Unsynced::new(None), vec![1; 600]);
+        assert_eq!(cache.write(&mut file, 500, &[2; 300]), Ok(()));
+        assert_eq!(cache.truncate(&mut file, 700), Ok(()));
+        assert_eq!(seen(&cache, &mut file).len(), 700);
+        cache.forget();
+        assert_eq!(seen(&cache, &mut file), [1; 600]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::c_int;
 use std::io::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use libsqlite3_sys as ffi;
@@ -19,6 +19,7 @@ pub(crate) struct Disk {
     plan: Plan,
     n_operations: AtomicU64,
     n_faults: AtomicU64,
+    has_forgotten: AtomicBool,
     /// By path: files that are closed stay, as they do in the memory of a machine.
     caches: Mutex<HashMap<String, Arc<Mutex<Unsynced>>>>,
     room: Option<Mutex<Room>>,
@@ -31,6 +32,7 @@ impl Disk {
             plan,
             n_operations: AtomicU64::new(0),
             n_faults: AtomicU64::new(0),
+            has_forgotten: AtomicBool::new(false),
             caches: Mutex::default(),
             room,
         }
@@ -52,6 +54,16 @@ impl Disk {
             None => act(),
             Some(What::Error) => {
                 told("I/O error");
+                what.error()
+            }
+            Some(What::Forget) => {
+                if what != Operation::Sync || self.has_forgotten.swap(true, Ordering::SeqCst) {
+                    return act();
+                }
+                if let Some(cache) = self.cache(file) {
+                    locked(&cache).forget();
+                }
+                told("I/O error, and what was not synced is gone");
                 what.error()
             }
             Some(What::KillBefore) => {

@@ -31,6 +31,9 @@ pub struct Fault {
 pub enum What {
     /// It is not done, and SQLite is told of an I/O error.
     Error,
+    /// If it is a sync, it fails, and what it should have made durable is gone: as a system does that lets go
+    /// of pages it could not write. Happens once per process; any other operation goes well.
+    Forget,
     /// The process is killed in place of it.
     KillBefore,
     /// The process is killed when it is done.
