@@ -326,3 +326,41 @@ fn two_ways_to_one_file_find_the_same_locks() {
     drop(sqlite);
     assert_eq!(other.renew(&worker(2)).unwrap().dead, [worker(1).id]);
 }
+
+/// A file with a transaction that was cut short by the death of its program: some of its pages are there, and
+/// beside the file lies the journal by which SQLite takes them back.
+fn begun(directory: &Path, before: &str) -> PathBuf {
+    let (original, copy) = (directory.join("original.db"), directory.join("begun.db"));
+    let mut connection = SqliteConnection::establish(original.to_str().unwrap()).unwrap();
+    connection
+        .batch_execute(&format!(
+            "pragma cache_size = 1; {before}; begin immediate; create table t (x);
+             insert into t values (zeroblob(100000)), (zeroblob(100000)), (zeroblob(100000))"
+        ))
+        .unwrap();
+    let journal = |file: &Path| PathBuf::from(format!("{}-journal", file.display()));
+    std::fs::copy(&original, &copy).unwrap();
+    std::fs::copy(journal(&original), journal(&copy)).unwrap();
+    assert!(std::fs::metadata(&copy).unwrap().len() > 0, "nothing was written before the commit");
+    copy
+}
+
+#[test]
+fn a_file_whose_making_was_cut_short_by_a_crash_is_opened() {
+    for before in ["", "create table u (x)"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut sqlite = Sqlite::open(&begun(directory.path(), before), Durability::Full).unwrap();
+        sqlite.migrate().unwrap();
+    }
+}
+
+#[test]
+fn a_file_whose_making_was_cut_short_by_a_loss_of_power_is_opened() {
+    use std::io::Write as _;
+    let directory = tempfile::tempdir().unwrap();
+    let file = begun(directory.path(), "create table u (x)");
+    // The first sector did not reach the disk, though others did.
+    std::fs::OpenOptions::new().write(true).open(&file).unwrap().write_all(&[0; 512]).unwrap();
+    let mut sqlite = Sqlite::open(&file, Durability::Full).unwrap();
+    sqlite.migrate().unwrap();
+}

@@ -77,13 +77,21 @@ fn check_file(path: &Path) -> Result<(), StoreError> {
         .take(16)
         .read_to_end(&mut head)
         .map_err(|error| StoreError::CannotOpen { path: name.clone(), problem: error.to_string() })?;
-    if !head.is_empty() && head != *b"SQLite format 3\0" {
+    // Where a transaction was cut short, what is there is not yet what SQLite makes of it.
+    if !head.is_empty() && head != *b"SQLite format 3\0" && !has_journal(path) {
         return Err(StoreError::NotADatabase { path: name });
     }
     OpenOptions::new().write(true).open(path).map(drop).map_err(|error| StoreError::ReadOnly {
         database: name,
         problem: format!("the file is read-only ({error})"),
     })
+}
+
+/// Whether a rollback journal lies beside the file: the program that wrote last died in the middle.
+fn has_journal(path: &Path) -> bool {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push("-journal");
+    fs::metadata(path.with_file_name(name)).is_ok_and(|journal| journal.len() > 0)
 }
 
 /// The directory takes new files: the WAL beside the database, and the locks of workers.
