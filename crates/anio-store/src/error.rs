@@ -128,6 +128,14 @@ pub enum StoreError {
         /// What the driver says.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// The disk fails. What was asked for was not done; a commit that the disk failed to make durable may be
+    /// there all the same after a crash. Not worth trying again: after a failed sync nobody knows what the disk
+    /// holds, and only to open the database anew tells.
+    #[error("the disk under the database fails: {source}")]
+    Disk {
+        /// What the driver says.
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// A stored row does not read as what this program wrote.
     #[error("a stored row cannot be read: {problem}")]
     Corrupt {
@@ -165,6 +173,7 @@ impl StoreError {
             Self::Disconnected { source } => Self::Disconnected { source: words(&**source) },
             Self::Busy { source } => Self::Busy { source: words(&**source) },
             Self::Full { source } => Self::Full { source: words(&**source) },
+            Self::Disk { source } => Self::Disk { source: words(&**source) },
             Self::Unreachable { database, source } => {
                 Self::Unreachable { database: database.clone(), source: words(&**source) }
             }

@@ -232,9 +232,10 @@ impl Connection {
     }
 }
 
-/// Whether an error tells of the connection and not of what was asked: every batch would meet it.
+/// Whether an error tells of the connection or the disk and not of what was asked: every batch would meet it.
 fn is_of_the_connection(error: &StoreError) -> bool {
-    error.is_transient() || matches!(error, StoreError::OutcomeUnknown { .. } | StoreError::ReadOnly { .. })
+    use StoreError::{Disk, OutcomeUnknown, ReadOnly};
+    error.is_transient() || matches!(error, OutcomeUnknown { .. } | ReadOnly { .. } | Disk { .. })
 }
 
 /// Batches of one worker may share a transaction, and those of clients may join.

@@ -30,6 +30,8 @@ enum Fault {
     /// It is not stored, and the answer is lost.
     Unknown,
     Busy,
+    /// The disk fails, and what it holds is not known.
+    Disk,
 }
 
 /// Memory that fails as planned, tells how large its commits were, and waits where it is told to.
@@ -87,10 +89,11 @@ impl Backend for Flaky {
             return Err(StoreError::Disconnected { source: lost() });
         }
         let fault = self.faults.lock().unwrap().pop_front();
-        self.broken = fault.is_some_and(|fault| fault != Fault::Busy);
+        self.broken = fault.is_some_and(|fault| !matches!(fault, Fault::Busy | Fault::Disk));
         match fault {
             None => self.memory.commit(batch, number),
             Some(Fault::Busy) => Err(StoreError::Busy { source: lost() }),
+            Some(Fault::Disk) => Err(StoreError::Disk { source: lost() }),
             Some(Fault::Lost) => Err(StoreError::Disconnected { source: lost() }),
             Some(Fault::Unknown) => Err(StoreError::OutcomeUnknown { source: lost() }),
             Some(Fault::AnswerLost) => {
@@ -266,6 +269,31 @@ fn only_the_guilty_batch_fails() {
         assert!(matches!(outcomes[5], Err(StoreError::LeaseLost)));
         let facts = store.facts(run_id(1)).await.unwrap();
         assert!(facts.iter().map(|fact| fact.map_index).eq([1, 2, 3].map(Some)), "{facts:?}");
+    });
+}
+
+#[test]
+fn what_a_failing_disk_refuses_is_not_tried_again() {
+    block_on(async {
+        let (open, gate) = mpsc::channel();
+        let backend = Flaky { gate: Some(gate), ..Flaky::new([]) };
+        let (planned, commits) = (Arc::clone(&backend.faults), Arc::clone(&backend.commits));
+        let store = store(backend, PATIENT).await;
+        open.send(()).unwrap();
+        store.commit(submission(1)).await.unwrap();
+        planned.lock().unwrap().extend([Fault::Disk, Fault::Disk]);
+        let mut pending = Vec::new();
+        for n in 0..3 {
+            pending.push(store.enqueue(fact(n)).await.unwrap());
+        }
+        for _ in 0..50 {
+            open.send(()).unwrap();
+        }
+        let outcomes = join_all(pending).await;
+        let n_sent = commits.lock().unwrap().len() - 1;
+        // One commit with all, or two: each was sent once.
+        let n_refused = outcomes.iter().filter(|done| matches!(done, Err(StoreError::Disk { .. }))).count();
+        assert!(n_sent <= 2 && n_refused == 3, "{n_sent} commits: {outcomes:?}");
     });
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Diesel passes on the extended result code of constraints only; of all others it keeps nothing but
 //! `sqlite3_errmsg`, which for these codes is the fixed text of `sqlite3_errstr`. The table below is that
-//! list read backwards. It is safe because SQLite is bundled, and tests provoke each of its lines.
+//! list read backwards. It is safe because SQLite is bundled, and tests provoke each of its lines (a failing disk
+//! stands in `tests/failing_disk.rs`).
 
 use diesel::result::{ConnectionError, DatabaseErrorKind, Error as DieselError};
 
@@ -42,6 +43,7 @@ impl From<DieselError> for Failure {
 enum Code {
     Busy,
     Full,
+    Disk,
     ReadOnly,
     NotADatabase,
     Corrupt,
@@ -55,6 +57,8 @@ fn code(error: &DieselError) -> Code {
         "database is locked" | "database table is locked" => Code::Busy,
         // SQLITE_FULL
         "database or disk is full" => Code::Full,
+        // SQLITE_IOERR, SQLITE_CANTOPEN (of the log beside a database that is open)
+        "disk I/O error" | "unable to open database file" => Code::Disk,
         // SQLITE_READONLY
         "attempt to write a readonly database" => Code::ReadOnly,
         // SQLITE_NOTADB
@@ -74,6 +78,7 @@ pub(super) fn store_error(error: DieselError) -> StoreError {
     match code(&error) {
         Code::Busy => StoreError::Busy { source: error.into() },
         Code::Full => StoreError::Full { source: error.into() },
+        Code::Disk => StoreError::Disk { source: error.into() },
         Code::ReadOnly => {
             StoreError::ReadOnly { database: "the SQLite file".to_owned(), problem: error.to_string() }
         }
