@@ -37,6 +37,13 @@ impl Dice {
         self.below(100) < percent
     }
 
+    /// Puts a list into another order.
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+        for last in (1..list.len()).rev() {
+            list.swap(last, self.position(last + 1));
+        }
+    }
+
     /// A time between zero and `longest`, to the microsecond.
     pub fn duration(&mut self, longest: Duration) -> Duration {
         Duration::from_micros(self.below(longest.as_micros() as u64 + 1))

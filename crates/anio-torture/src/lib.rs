@@ -22,6 +22,7 @@ pub mod check;
 pub mod command;
 pub mod diary;
 pub mod dice;
+pub mod disk;
 pub mod history;
 pub mod intent;
 pub mod joint;

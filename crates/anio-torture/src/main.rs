@@ -5,7 +5,8 @@
 
 use std::process::ExitCode;
 
-use anio_torture::{Result, lease, log, net, page, storm, worker};
+use anio_torture::command::tell;
+use anio_torture::{Result, disk, lease, log, net, page, storm, worker};
 use clap::{Parser, Subcommand};
 
 /// Does its worst to Anio, and checks what comes of it
@@ -23,6 +24,7 @@ enum Sub {
     Storm(storm::Command),
     Net(net::Command),
     Model(lease::Command),
+    Disk(disk::Command),
     /// Shows what is recorded, as the tables of docs/reliability.md
     Figures(page::Figures),
     /// Is a worker, to be killed
@@ -38,6 +40,7 @@ fn main() -> Result<ExitCode> {
         Some(Sub::Storm(command)) => command.run(),
         Some(Sub::Net(command)) => command.run(),
         Some(Sub::Model(command)) => command.run(),
+        Some(Sub::Disk(command)) => command.run(),
         Some(Sub::Figures(command)) => command.run(),
         Some(Sub::Worker { settings }) => work(&settings),
         None => args.storm.run(),
@@ -50,6 +53,12 @@ fn work(settings: &str) -> Result<ExitCode> {
         .with_writer(|| log::Signed)
         .with_ansi(false)
         .init();
-    tokio::runtime::Runtime::new()?.block_on(worker::run(serde_json::from_str(settings)?))?;
-    Ok(ExitCode::SUCCESS)
+    let worked = tokio::runtime::Runtime::new()?.block_on(worker::run(serde_json::from_str(settings)?));
+    Ok(match worked {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&format!("Error: {error}"));
+            ExitCode::FAILURE
+        }
+    })
 }

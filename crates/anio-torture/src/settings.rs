@@ -30,6 +30,18 @@ pub struct Settings {
     pub cpu_threads: usize,
     /// How long a graceful shutdown waits for bodies.
     pub grace: Duration,
+    /// Whether a commit does not wait for the disk.
+    #[serde(default)]
+    pub relaxed: bool,
+    /// What is wrong with the disk under the SQLite file.
+    #[serde(default)]
+    pub disk: Option<anio_faulty_disk::Plan>,
+    /// Whether the workers of a storm get a bad disk each.
+    #[serde(default)]
+    pub weather: bool,
+    /// How many runs it submits and brings to their end, before it stops; then it does nothing else.
+    #[serde(default)]
+    pub errand: Option<u64>,
 }
 
 impl Settings {
@@ -47,6 +59,10 @@ impl Settings {
             concurrency: 16,
             cpu_threads: 2,
             grace: Duration::from_secs(10),
+            relaxed: false,
+            disk: None,
+            weather: false,
+            errand: None,
         }
     }
 

@@ -111,7 +111,12 @@ impl Aftermath {
     /// # Errors
     /// Those of the files and of the store.
     pub(crate) async fn read(&mut self, settings: &Settings) -> Result<()> {
-        self.read_log(&std::fs::read_to_string(settings.log())?);
+        let log = std::fs::read_to_string(settings.log())?;
+        self.read_log(&log);
+        // On a bad disk it may, and says so.
+        if !settings.weather {
+            self.surprises.extend(log::stops(&log).map(str::to_owned));
+        }
         let history = &mut self.history;
         // A shutdown too drops bodies that do not end in time.
         history.n_deaths += self.lives.len();
@@ -136,9 +141,10 @@ impl Aftermath {
         }
     }
 
-    fn read_log(&mut self, log: &str) {
+    /// Looks for what workers said of themselves.
+    pub(crate) fn read_log(&mut self, log: &str) {
         self.history.lost = log::lost_leases(log);
         self.history.n_deaths += self.history.lost.len();
-        self.surprises.extend(log::panics(log).chain(log::stops(log)).map(str::to_owned));
+        self.surprises.extend(log::panics(log).map(str::to_owned));
     }
 }

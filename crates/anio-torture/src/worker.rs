@@ -18,9 +18,9 @@ use std::io::{BufRead as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anio::{Engine, RunHandle};
+use anio::{Engine, Outcome, RunHandle};
 use anio_core::{RunId, Workflow};
-use anio_store::record::{RunQuery, RunStatus};
+use anio_store::record::{Durability, RunQuery, RunStatus};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::Result;
@@ -28,6 +28,7 @@ use crate::blueprint::{Blueprint, RESOURCE, RESOURCE_UNITS};
 use crate::body::{self, RunInput, now};
 use crate::diary::Diary;
 use crate::dice::{Dice, mix};
+use crate::disk::errand;
 use crate::history::digest;
 use crate::intent::Intent;
 use crate::joint::Joint;
@@ -46,6 +47,9 @@ const OPEN_RUNS_MAX: u32 = 10_000;
 /// # Errors
 /// Those of the engine.
 pub async fn run(settings: Settings) -> Result<()> {
+    if let Some(plan) = &settings.disk {
+        anio_faulty_disk::install(plan.clone());
+    }
     let commands = listen();
     let diary = Arc::new(Diary::open(&settings.diary())?);
     let mut workflows = vec![special::gated(&settings.gate(), &diary)?, special::deadly(&diary)?];
@@ -56,6 +60,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     workflows.extend(storm.iter().cloned());
     let mut builder = Engine::builder()
         .store(&settings.url)
+        .durability(if settings.relaxed { Durability::Relaxed } else { Durability::Full })
         .lease(settings.lease)
         .poison_after(settings.poison_after)
         .resource(RESOURCE, RESOURCE_UNITS)
@@ -68,6 +73,9 @@ pub async fn run(settings: Settings) -> Result<()> {
     say("STARTING");
     let engine = builder.start().await?;
     say("UP");
+    if let Some(n_runs) = settings.errand {
+        return errand::run(&engine, &storm, n_runs).await;
+    }
     let worker = Worker {
         workflows: workflows.into_iter().map(|workflow| (workflow.name().to_string(), workflow)).collect(),
         joint: Joint::new(&settings.url),
@@ -248,12 +256,7 @@ impl Worker {
 async fn wait(run: &RunHandle) -> Option<(RunStatus, Workflow)> {
     match run.wait().await {
         Ok(outcome) => {
-            let tasks = outcome.workflow().plan().tasks().iter();
-            let outputs = tasks.filter_map(|task| {
-                let name = task.name.as_str();
-                Some((name, outcome.output_of(name).ok()?))
-            });
-            say(&format!("END {} {} {:x}", run.id(), outcome.status(), digest(outputs)));
+            tell_end(run, &outcome);
             Some((outcome.status(), outcome.workflow().clone()))
         }
         Err(error) => {
@@ -261,6 +264,16 @@ async fn wait(run: &RunHandle) -> Option<(RunStatus, Workflow)> {
             None
         }
     }
+}
+
+/// Tells of the end of a run.
+pub(crate) fn tell_end(run: &RunHandle, outcome: &Outcome) {
+    let tasks = outcome.workflow().plan().tasks().iter();
+    let outputs = tasks.filter_map(|task| {
+        let name = task.name.as_str();
+        Some((name, outcome.output_of(name).ok()?))
+    });
+    say(&format!("END {} {} {:x}", run.id(), outcome.status(), digest(outputs)));
 }
 
 /// Reads commands on a thread of its own: standard input has no other way to be waited for.

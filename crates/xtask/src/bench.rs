@@ -40,12 +40,13 @@ fn is_for_sqlite_alone(args: &[OsString]) -> bool {
         || args.windows(2).any(|pair| pair[0] == "--backend" && pair[1] == "sqlite")
 }
 
-/// `bench parallel` is about threads and tasks alone, `torture figures` and `help` about nothing that executes.
+/// `bench parallel` is about threads and tasks alone, `torture figures` and `help` about nothing
+/// that executes, `torture disk` about SQLite.
 fn is_without_engine(args: &[OsString]) -> bool {
     let is_option = |arg: &OsString| arg.to_string_lossy().starts_with("--");
     let first = args.first().map(|first| first.to_string_lossy());
     match first.as_deref() {
-        Some("figures" | "help" | "--help") => true,
+        Some("figures" | "help" | "--help" | "disk") => true,
         Some("parallel") => args.iter().skip(1).all(is_option),
         _ => false,
     }

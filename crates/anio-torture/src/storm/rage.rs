@@ -1,5 +1,6 @@
 //! A storm under way: who lives, who stands still, who dies next, and when.
 
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use super::kind::Kind;
@@ -7,6 +8,7 @@ use super::zombies::Stopped;
 use super::{Aftermath, Life, Storm, Weather};
 use crate::Result;
 use crate::dice::{Dice, mix};
+use crate::disk;
 use crate::operator::Asked;
 use crate::settings::Settings;
 use crate::worker_process::{Event, WorkerProcess};
@@ -197,7 +199,8 @@ impl<'a> Raging<'a> {
         let deadline = Instant::now() + PATIENCE;
         while worker.wait_for(LOOK_EVERY, |event| *event == Event::Up).is_err() {
             let ended = worker.ended()?;
-            if ended.is_some() && self.weather.is_rough() {
+            let may_fail = |status| self.weather.is_rough() || self.may_have_failed(status);
+            if ended.is_some_and(may_fail) {
                 break;
             }
             if ended.is_some() || Instant::now() > deadline {
@@ -266,8 +269,15 @@ impl<'a> Raging<'a> {
 
     fn spawn(&mut self) -> Result<WorkerProcess> {
         self.n_spawned += 1;
-        let settings = Settings { incarnation: self.n_spawned, ..self.storm.settings.clone() };
+        let Settings { seed, weather, .. } = self.storm.settings;
+        let disk = weather.then(|| disk::weather(seed, self.n_spawned));
+        let settings = Settings { incarnation: self.n_spawned, disk, ..self.storm.settings.clone() };
         WorkerProcess::spawn(&self.storm.program, &settings)
+    }
+
+    /// On a bad disk a worker may say why, and end.
+    fn may_have_failed(&self, status: ExitStatus) -> bool {
+        self.storm.settings.weather && status.code() == Some(1)
     }
 
     fn kill_all(&mut self, kind: Kind) -> Result<()> {
@@ -280,7 +290,7 @@ impl<'a> Raging<'a> {
         let (at, events) = worker.kill()?;
         let may_fail = self.weather.is_rough() && (was_told || !events.contains(&Event::Up));
         if let Some(status) = ended
-            && !(was_told && status.success() || may_fail)
+            && !(was_told && status.success() || may_fail || self.may_have_failed(status))
         {
             self.aftermath.surprises.push(format!("worker {pid} ended by itself: {status}"));
         }
