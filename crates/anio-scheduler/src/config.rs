@@ -40,6 +40,9 @@ pub struct Config {
     pub concurrency: usize,
     /// Threads of the pool for CPU work; 1 to 1,024. Default: one per core.
     pub cpu_threads: usize,
+    /// Further pools for CPU work, by name, and how many threads each has; 1 to 1,024. What a task names must be
+    /// among them. Default: none.
+    pub pools: BTreeMap<String, usize>,
     /// How long the worker's lease holds without renewal; 1 s to 1 h. Default: 15 s.
     pub lease: Duration,
     /// Runs that the worker holds in memory at one time; more wait in the database. Default: 16,384.
@@ -73,6 +76,7 @@ impl Default for Config {
         Self {
             concurrency: 64,
             cpu_threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            pools: BTreeMap::new(),
             lease: Duration::from_secs(15),
             live_runs_max: 16_384,
             poison_deaths: anio_core::run::POISON_DEATHS,
@@ -110,6 +114,10 @@ impl Config {
             let problem = format!("is {:?}; it may be 1 s to 1 h", self.lease);
             return Err(Error::InvalidConfig { option: "lease", problem });
         }
+        if let Some((name, n)) = self.pools.iter().find(|(_, n)| !(1..=1024).contains(*n)) {
+            let problem = format!("{name:?} has {n} threads; it may have 1 to 1024");
+            return Err(Error::InvalidConfig { option: "pool", problem });
+        }
         if let Some(name) = self.resources.iter().find_map(|(name, units)| (*units == 0).then_some(name)) {
             let problem = format!("{name:?} has 0 units; it may have 1 to {}", u32::MAX);
             return Err(Error::InvalidConfig { option: "resource", problem });
@@ -117,12 +125,21 @@ impl Config {
         Ok(())
     }
 
-    /// Checks that there is enough of all that the tasks of a workflow need.
+    /// Checks that there is enough of all that the tasks of a workflow need, and the pools that they name.
     ///
     /// # Errors
-    /// [`Error::MissingResource`].
+    /// [`Error::MissingResource`], [`Error::MissingPool`].
     pub(crate) fn check_needs(&self, workflow: &Workflow) -> Result<(), Error> {
         for task in workflow.plan().tasks() {
+            let pool = task.definition.options.pool.as_ref();
+            if let Some(pool) = pool.filter(|pool| !self.pools.contains_key(*pool)) {
+                return Err(Error::MissingPool {
+                    workflow: workflow.name().to_string(),
+                    task: task.name.to_string(),
+                    pool: pool.clone(),
+                    suggestion: did_you_mean(pool, self.pools.keys().map(String::as_str)).map(str::to_owned),
+                });
+            }
             for (resource, needs) in &task.definition.options.needs {
                 let has = match (self.resources.get(resource), self.resource_rates.get(resource)) {
                     (Some(has), _) => *has,

@@ -58,6 +58,23 @@ pub enum Error {
         /// A resource of a similar name that it has.
         suggestion: Option<String>,
     },
+    /// A task computes on a pool that this engine has not got, so it could never start. Nothing was started; give
+    /// the engine one by `.pool(name, threads)`.
+    #[error(
+        "workflow {workflow:?}: task {task:?} computes on pool {pool:?}, which this engine has not got; \
+         add `.pool({pool:?}, threads)` to its builder{}",
+        suggest(.suggestion.as_deref())
+    )]
+    MissingPool {
+        /// The workflow.
+        workflow: String,
+        /// The task.
+        task: String,
+        /// The pool.
+        pool: String,
+        /// A pool of a similar name that it has.
+        suggestion: Option<String>,
+    },
     /// No workflow of this name is known to the engine.
     #[error("workflow {workflow:?} is unknown{}; add `use your_crate as _;` so that it is linked, or `.workflow(x)`", suggest(.suggestion.as_deref()))]
     UnknownWorkflow {

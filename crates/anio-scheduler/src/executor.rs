@@ -1,5 +1,6 @@
 //! Executes one attempt: on tokio, on the rayon pool or on a blocking thread; always answers once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +66,8 @@ pub(crate) struct Attempt {
     pub(crate) timeout: Option<Duration>,
     /// After which failures another may follow.
     pub(crate) condition: RetryCondition,
+    /// The named pool that it computes on.
+    pub(crate) pool: Option<Pool>,
     pub(crate) task: Arc<dyn Task>,
     pub(crate) call: TaskCall,
     /// Cancelled when the run is called off, and when the attempt times out.
@@ -87,6 +90,8 @@ impl Attempt {
 pub(crate) struct Around {
     /// Where they compute.
     pub(crate) pool: Pool,
+    /// Where those compute that name a pool.
+    pub(crate) pools: Arc<BTreeMap<String, Pool>>,
     /// Where they say how far they are.
     pub(crate) board: Board,
 }
@@ -112,6 +117,12 @@ impl Executor {
         Reporter::new(&self.around.board, &self.clock, run, task, (index, attempt))
     }
 
+    /// The pool of this name.
+    pub(crate) fn pool(&self, name: &str) -> Pool {
+        let pool = self.around.pools.get(name);
+        pool.expect("a workflow is registered only where the pools that it names are there").clone()
+    }
+
     /// Starts the body and returns at once.
     pub(crate) fn spawn(&self, attempt: Attempt) {
         let answer = Answer {
@@ -127,21 +138,23 @@ impl Executor {
     }
 
     fn spawn_plain(&self, attempt: Attempt, mut answer: Answer) {
-        let pool = self.around.pool.clone();
-        let (lane, timeout, token) = (attempt.ticket.lane, attempt.timeout, attempt.token.clone());
+        let computes = attempt.pool.is_some() || attempt.ticket.lane == Lane::Cpu;
+        let pool = attempt.pool.clone().unwrap_or_else(|| self.around.pool.clone());
+        let threads = computes.then(|| pool.clone());
+        let (timeout, token) = (attempt.timeout, attempt.token.clone());
         let (condition, name) = (attempt.condition, attempt.call.handle().task().clone());
         let Some(timeout) = timeout else {
             let body = move || {
                 let outcome = run_plain(attempt, pool);
                 answer.give(outcome, Slot::Free);
             };
-            self.on_lane(lane, body);
+            spawn_on(threads.as_ref(), body);
             return;
         };
         // A thread cannot be stopped: at the time-out the answer is given, and the slot follows when the
         // function returns.
         let (done, ended) = tokio::sync::oneshot::channel();
-        self.on_lane(lane, move || drop(done.send(run_plain(attempt, pool))));
+        spawn_on(threads.as_ref(), move || drop(done.send(run_plain(attempt, pool))));
         tokio::spawn(async move {
             let mut ended = ended;
             match tokio::time::timeout(timeout, &mut ended).await {
@@ -156,13 +169,13 @@ impl Executor {
             }
         });
     }
+}
 
-    fn on_lane(&self, lane: Lane, body: impl FnOnce() + Send + 'static) {
-        if lane == Lane::Cpu {
-            self.around.pool.rayon().spawn(body);
-        } else {
-            tokio::task::spawn_blocking(body);
-        }
+/// Runs a body on the threads of a pool, or on one that may block.
+fn spawn_on(threads: Option<&Pool>, body: impl FnOnce() + Send + 'static) {
+    match threads {
+        Some(pool) => pool.rayon().spawn(body),
+        None => drop(tokio::task::spawn_blocking(body)),
     }
 }
 

@@ -1,5 +1,5 @@
 //! What a task run waits for beside a slot: the `concurrency` of its task, units of named resources
-//! (`needs(gpu = 1)`), and rates.
+//! (`needs(gpu = 1)`), a thread of the pool that it names, and rates.
 //!
 //! A task run that waits here holds no slot, and takes all that it must have at once, or nothing. Those who
 //! wait are asked in turn (higher priority first, then first ready first), and who can start does:
@@ -60,10 +60,20 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 struct Resource {
     name: String,
+    kind: Kind,
     /// `None`: it has a rate only.
     units: Option<u32>,
     n_used: u32,
     pace: Option<Pace>,
+}
+
+/// What the units of a resource are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Whatever the user counts.
+    Named,
+    /// The threads of a named pool.
+    Pool,
 }
 
 /// What somebody who waits lacks.
@@ -86,11 +96,19 @@ impl Limits {
             let rate = config.resource_rates.get(name);
             resources.push(Resource {
                 name: name.clone(),
+                kind: Kind::Named,
                 units: config.resources.get(name).copied(),
                 n_used: 0,
                 pace: rate.map(|rate| Pace::new(*rate, &clock)),
             });
         }
+        resources.extend(config.pools.iter().map(|(name, n_threads)| Resource {
+            name: name.clone(),
+            kind: Kind::Pool,
+            units: Some(u32::try_from(*n_threads).unwrap_or(u32::MAX)),
+            n_used: 0,
+            pace: None,
+        }));
         Self {
             resources,
             now: Instant::now(),

@@ -3,8 +3,14 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use anio_core::RunId;
 use anio_core::run::TaskRunKey;
+use anio_core::{Lane as LaneKind, RunId, TaskOptions};
+
+/// The lane whose slots the task runs of a task take. Those of a named pool are bounded by its threads; beside them
+/// they hold a slot of those who wait, as blocking ones do, and none of the worker's own pool.
+pub(crate) fn slots_of(options: &TaskOptions) -> LaneKind {
+    if options.pool.is_some() { LaneKind::Blocking } else { options.lane }
+}
 
 /// A task run that is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

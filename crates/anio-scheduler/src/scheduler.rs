@@ -1,6 +1,6 @@
 //! The handle on a worker: what the rest of the program asks of its loop.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,7 +124,8 @@ impl Scheduler {
     /// executed here: their runs are left to others, and a submission is refused.
     ///
     /// # Errors
-    /// Those of the store, of the configuration, [`Error::DuplicateWorkflow`] and [`Error::MissingResource`].
+    /// Those of the store, of the configuration, [`Error::DuplicateWorkflow`], [`Error::MissingResource`] and
+    /// [`Error::MissingPool`].
     pub async fn start(
         store: Store,
         config: Config,
@@ -145,6 +146,10 @@ impl Scheduler {
         let board = Board::default();
         let pool = Pool::new(config.cpu_threads)
             .map_err(|error| Error::InvalidConfig { option: "cpu_threads", problem: error.to_string() })?;
+        let pools = config.pools.iter().map(|(name, n_threads)| Ok((name.clone(), Pool::new(*n_threads)?)));
+        let pools: Result<BTreeMap<_, _>, anio_parallel::Error> = pools.collect();
+        let pools =
+            pools.map_err(|error| Error::InvalidConfig { option: "pool", problem: error.to_string() })?;
         let fit = known.values().filter(|workflow| config.check_needs(workflow).is_ok());
         store.unpark(fit.map(|workflow| workflow.name().clone()).collect()).await?;
         // So that no transaction of a user is the first to store a plan, and lets all others wait for its end.
@@ -152,7 +157,7 @@ impl Scheduler {
         store.commit(Batch { plans, ..Batch::default() }).await?;
         let (inbox, messages) = mpsc::channel(INBOX_MESSAGES_MAX);
         let keeper = Keeper::start(&store, &config, inbox.downgrade()).await?;
-        let around = Around { pool, board: board.clone() };
+        let around = Around { pool, pools: Arc::new(pools), board: board.clone() };
         let worker = Worker::new(config, store.clone(), inbox.downgrade(), messages, keeper, known, around);
         let metrics = worker.metrics();
         tokio::spawn(worker.run());
@@ -179,8 +184,8 @@ impl Scheduler {
     /// back where there is one.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`], [`Error::DuplicateWorkflow`], [`Error::MissingResource`], [`Error::Stopped`],
-    /// those of the store: [`StoreError::IdempotencyConflict`](anio_store::StoreError::IdempotencyConflict),
+    /// [`Error::InvalidInput`], [`Error::DuplicateWorkflow`], [`Error::MissingResource`],
+    /// [`Error::MissingPool`], [`Error::Stopped`], those of the store: [`StoreError::IdempotencyConflict`](anio_store::StoreError::IdempotencyConflict),
     /// [`StoreError::InvalidOption`](anio_store::StoreError::InvalidOption).
     ///
     /// # Cancel safety
@@ -246,7 +251,7 @@ impl Scheduler {
     /// Makes a workflow known, so that its queued runs are taken up.
     ///
     /// # Errors
-    /// [`Error::DuplicateWorkflow`], [`Error::MissingResource`], [`Error::Stopped`].
+    /// [`Error::DuplicateWorkflow`], [`Error::MissingResource`], [`Error::MissingPool`], [`Error::Stopped`].
     pub async fn register(&self, workflow: Workflow) -> Result<(), Error> {
         self.ask(|reply| Message::Register { workflow, reply }).await?
     }

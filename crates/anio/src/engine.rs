@@ -63,7 +63,8 @@ impl Engine {
     /// # Errors
     /// [`Error::Store`] when the store cannot be opened, with the reason; nothing was changed then.
     /// [`Error::DuplicateWorkflow`] when two workflows of this program have one name.
-    /// [`Error::MissingResource`] when a task of one needs more of a resource than the engine has.
+    /// [`Error::MissingResource`] when a task of one needs more of a resource than the engine has,
+    /// [`Error::MissingPool`] when one computes on a pool that the engine has not got.
     pub async fn open(url: impl AsRef<str>) -> Result<Self> {
         Self::builder().store(url.as_ref()).start().await
     }
@@ -290,6 +291,42 @@ impl EngineBuilder {
     /// How many threads the pool for CPU work has; 1 to 1,024. Default: one per core.
     pub fn cpu_threads(mut self, n: usize) -> Self {
         self.config.cpu_threads = n;
+        self
+    }
+
+    /// Adds a pool for CPU work with this many threads, 1 to 1,024, for the tasks that name it
+    /// (`#[task(pool = "images")]`): as many of their bodies run at one time, and what is parallel inside them runs on
+    /// its threads. So they and those on the worker's own pool do not wait for one another. A body holds one of the
+    /// slots of [`EngineBuilder::concurrency`], too, as a blocking one does.
+    ///
+    /// A workflow whose task names a pool that is not here is refused.
+    ///
+    /// ```
+    /// use anio::Lane;
+    /// use anio::prelude::*;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> anio::Result<()> {
+    /// let thumbnails = |pool: &str| {
+    ///     let options = TaskOptions::new().lane(Lane::Cpu).pool(pool);
+    ///     let count = |_| async { Ok::<_, TaskError>(anio::parallel::Pool::current().n_threads()) };
+    ///     Workflow::builder("thumbnails").task("shrink", options, count).build().unwrap()
+    /// };
+    /// let engine = Engine::builder().store("memory:").pool("images", 4).start().await?;
+    /// let outcome = engine.run(thumbnails("images"), ()).await?;
+    /// assert_eq!(outcome.output_of::<usize>("shrink")?, 4);
+    ///
+    /// let error = engine.run(thumbnails("image"), ()).await.unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "workflow \"thumbnails\": task \"shrink\" computes on pool \"image\", which this engine has not got; \
+    ///      add `.pool(\"image\", threads)` to its builder; did you mean \"images\"?"
+    /// );
+    /// # engine.shutdown().await
+    /// # }
+    /// ```
+    pub fn pool(mut self, name: impl Into<String>, n_threads: usize) -> Self {
+        self.config.pools.insert(name.into(), n_threads);
         self
     }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anio::prelude::*;
+use anio::run::TaskRunStatus;
 use anio::{Error, Lane, WorkflowBuilder};
 use stores::on_every_store;
 use tokio::sync::Notify;
@@ -223,4 +224,84 @@ fn a_task_that_could_never_start_is_refused_wherever_its_workflow_comes_in() {
             assert_eq!(builder.start().await.unwrap_err().to_string(), problem);
         }
     });
+}
+
+/// Counts how many bodies of a pool are at work, and the most that ever were.
+#[derive(Default)]
+struct AtWork {
+    now: AtomicU32,
+    most: AtomicU32,
+}
+
+impl AtWork {
+    /// Is at work until so many have been at one time, or for so long that they never will.
+    fn work(&self, n_threads: u32) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        let given_up = Instant::now() + Duration::from_secs(30);
+        while self.most.load(Ordering::SeqCst) < n_threads && Instant::now() < given_up {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_micros(200)); // For those who should not be there.
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_named_pool_works_on_as_many_bodies_as_it_has_threads_and_never_more() {
+    on_every_store(async |url| {
+        let pools = [("images", 3), ("sound", 1)];
+        let at_work: [Arc<AtWork>; 2] = std::array::from_fn(|_| Arc::default());
+        let mut builder = Workflow::builder("media");
+        for i in 0..40_usize {
+            let (name, n_threads) = pools[i % 2];
+            let at_work = Arc::clone(&at_work[i % 2]);
+            let options = TaskOptions::new().lane(Lane::Cpu).pool(name);
+            builder = builder.task(format!("t{i}"), options, move |_| {
+                let at_work = Arc::clone(&at_work);
+                async move {
+                    // What is parallel in the body is on the threads of its pool, too.
+                    assert_eq!(anio::parallel::Pool::current().n_threads(), n_threads);
+                    assert_eq!(rayon::current_num_threads(), n_threads);
+                    at_work.work(u32::try_from(n_threads).unwrap());
+                    assert!(i != 20, "a panic costs no thread");
+                    Ok::<_, TaskError>(())
+                }
+            });
+        }
+        let workflow = builder.build().unwrap();
+        // The worker's own pool, of one thread, is no bound for them; a second engine has pools of its own.
+        let engine = Engine::builder().cpu_threads(1).pool("images", 3).pool("sound", 1);
+        let engine = engine.store(url).start().await.unwrap();
+        let second = Engine::builder().store("memory:").pool("images", 1).start().await.unwrap();
+        let error = second.submit(workflow.clone(), ()).await.unwrap_err();
+        assert!(matches!(error, Error::MissingPool { suggestion: None, .. }), "{error}");
+        let outcome = engine.run(workflow, ()).await.unwrap();
+        let ended = outcome.tasks().iter().filter(|task| task.status == TaskRunStatus::Succeeded).count();
+        assert_eq!(ended, 39);
+        assert_eq!(at_work.each_ref().map(|pool| pool.most.load(Ordering::SeqCst)), [3, 1]);
+        second.shutdown().await.unwrap();
+        engine.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_pool_is_for_what_computes_and_has_threads() {
+    let on = |lane| {
+        let options = TaskOptions::new().lane(lane).pool("images");
+        Workflow::builder("media").task("shrink", options, |_| async { Ok::<_, TaskError>(()) }).build()
+    };
+    assert!(on(Lane::Cpu).is_ok());
+    for lane in [Lane::Async, Lane::Blocking] {
+        let error = on(lane).unwrap_err().to_string();
+        assert!(error.contains("pool"), "{error}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for n_threads in [0, 1025] {
+        let engine = Engine::builder().store("memory:").pool("images", n_threads);
+        let error = runtime.block_on(engine.start()).unwrap_err();
+        let message =
+            format!("engine option pool: \"images\" has {n_threads} threads; it may have 1 to 1024");
+        assert_eq!(error.to_string(), message);
+    }
 }

@@ -65,6 +65,8 @@ pub struct TaskOptions {
     pub rate: Option<Rate>,
     /// Where it runs. Default: on tokio.
     pub lane: Lane,
+    /// On which of the worker's named pools it computes; for [`Lane::Cpu`]. Default: on the worker's own.
+    pub pool: Option<String>,
 }
 
 impl TaskOptions {
@@ -129,10 +131,18 @@ impl TaskOptions {
         self
     }
 
+    /// Sets on which of the worker's named pools the body computes.
+    #[must_use]
+    pub fn pool(mut self, pool: impl Into<String>) -> Self {
+        self.pool = Some(pool.into());
+        self
+    }
+
     /// Checks the numbers for a task of this name.
     ///
     /// # Errors
-    /// [`WorkflowError::InvalidOption`] for zero attempts, a zero or absurd time-out, zero concurrency.
+    /// [`WorkflowError::InvalidOption`] for zero attempts, a zero or absurd time-out, zero concurrency, a pool of
+    /// a task that does not compute.
     pub fn check(&self, task: &str) -> Result<(), WorkflowError> {
         self.retry.check(task)?;
         let invalid =
@@ -149,6 +159,9 @@ impl TaskOptions {
         }
         if self.needs.values().any(|units| *units == 0) {
             return invalid("needs", "takes 0 of a resource; leave it out");
+        }
+        if self.pool.is_some() && self.lane != Lane::Cpu {
+            return invalid("pool", "is for tasks that compute, on `Lane::Cpu`");
         }
         Ok(())
     }

@@ -216,6 +216,14 @@ fn check_signature(function: &ItemFn, options: &Options, errors: &mut Errors) {
             "`blocking` is for a plain `fn`, which runs on a thread that may block; leave it out, or leave out `async`",
         );
     }
+    if let Some(pool) = &options.pool
+        && (options.blocking.is_some() || signature.asyncness.is_some())
+    {
+        errors.at(
+            pool,
+            "`pool` is for a plain `fn` that computes; leave it out, or leave out `async` and `blocking`",
+        );
+    }
     if !signature.generics.params.is_empty() {
         errors.at(&signature.generics, "a task cannot be generic: the engine calls it with types of its own");
     }

@@ -214,9 +214,10 @@ fn options(options: &Options, is_async: bool) -> TokenStream {
     let concurrency = options.concurrency.map(|concurrency| quote!(.concurrency(#concurrency)));
     let needs = options.needs.iter().map(|(resource, units)| quote!(.needs(#resource, #units)));
     let rate = options.rate.as_ref().map(|rate| quote!(.rate(::anio::__private::rate(#rate))));
+    let pool = options.pool.as_ref().map(|pool| quote!(.pool(#pool)));
     quote! {
         ::anio::__private::TaskOptions::new()
-            .lane(::anio::__private::Lane::#lane) #retry #condition #timeout #priority #concurrency #(#needs)* #rate
+            .lane(::anio::__private::Lane::#lane) #retry #condition #timeout #priority #concurrency #(#needs)* #rate #pool
     }
 }
 

@@ -17,7 +17,7 @@ use crate::task::callback::Callbacks;
 use crate::task::condition::{When, when};
 
 /// All entries of `#[task(..)]`.
-const KNOWN: [&str; 21] = [
+const KNOWN: [&str; 22] = [
     "name",
     "after",
     "retry",
@@ -27,6 +27,7 @@ const KNOWN: [&str; 21] = [
     "needs",
     "rate",
     "blocking",
+    "pool",
     "when",
     "on_success",
     "on_failure",
@@ -81,6 +82,7 @@ pub(crate) struct Options {
     pub(crate) needs: Vec<(String, u32)>,
     pub(crate) rate: Option<LitStr>,
     pub(crate) blocking: Option<Span>,
+    pub(crate) pool: Option<LitStr>,
 }
 
 /// A retry policy.
@@ -187,6 +189,7 @@ pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Er
                 let literal = entry.text("\"10/s\"");
                 options.rate = errors.take(literal.and_then(|text| rate(&text).map(|()| text)));
             }
+            "pool" => options.pool = errors.take(entry.text("\"images\"")),
             "blocking" => options.blocking = errors.take(entry.nothing()).map(|()| entry.span()),
             "retry_condition" => {
                 retry_key = Some(entry.key.clone());

@@ -21,7 +21,7 @@ async fn executed_when_called_off(lane: Lane) -> (BodyOutcome, usize) {
     let workflow = Workflow::builder("w").task("t", TaskOptions::new().lane(lane), body).build().unwrap();
     let task = workflow.plan().task(0);
     let (returns, mut answers) = unbounded_channel();
-    let around = Around { pool: Pool::new(1).unwrap(), board: Board::default() };
+    let around = Around { pool: Pool::new(1).unwrap(), pools: Arc::default(), board: Board::default() };
     let executor = Executor { around, returns, clock: Arc::new(SystemClock) };
     let run = RunId::from_uuid(Uuid::nil());
     let token = CancellationToken::new();
@@ -38,6 +38,7 @@ async fn executed_when_called_off(lane: Lane) -> (BodyOutcome, usize) {
         },
         timeout: None,
         condition: RetryCondition::All,
+        pool: None,
         task: Arc::clone(&task.definition.task),
         call: TaskCall::new(TaskHandle::for_test("t"), input, Vec::new(), Arc::default(), Arc::default()),
         token,

@@ -4,7 +4,8 @@ use anio_core::plan::Plan;
 use anio_core::task::Rate;
 use anio_core::{Lane, WorkflowName};
 
-use super::Limits;
+use super::{Kind, Limits};
+use crate::ready::slots_of;
 
 /// What a task run must have before it may start, beside a slot. Task runs whose demands are equal wait in
 /// one line.
@@ -34,14 +35,16 @@ impl Limits {
         let options = &plan.task(task).definition.options;
         let (concurrency, rate) = (options.concurrency, options.rate);
         let has_own = concurrency.is_some() || rate.is_some();
-        if !has_own && options.needs.is_empty() {
+        if !has_own && options.needs.is_empty() && options.pool.is_none() {
             return None;
         }
         let own = has_own.then(|| Own { task: (plan.workflow().clone(), task), concurrency, rate });
-        let needs = options.needs.iter().map(|(name, units)| {
-            let resource = self.resources.iter().position(|resource| resource.name == *name);
-            (resource.expect("a workflow is registered only where all that it needs is there"), *units)
-        });
-        Some(Demand { is_cpu: options.lane == Lane::Cpu, own, needs: needs.collect() })
+        let position = |name: &String, kind| {
+            let resource = self.resources.iter().position(|has| has.kind == kind && has.name == *name);
+            resource.expect("a workflow is registered only where all that it needs is there")
+        };
+        let needs = options.needs.iter().map(|(name, units)| (position(name, Kind::Named), *units));
+        let pool = options.pool.iter().map(|name| (position(name, Kind::Pool), 1));
+        Some(Demand { is_cpu: slots_of(options) == Lane::Cpu, own, needs: needs.chain(pool).collect() })
     }
 }

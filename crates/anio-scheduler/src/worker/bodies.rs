@@ -5,18 +5,19 @@ use std::sync::Arc;
 use anio_core::plant::{Plant, is_planted};
 use anio_core::run::{Event, TaskRunKey};
 use anio_core::task::{TaskCall, TaskHandle};
-use anio_core::{Lane as LaneKind, RunId, TaskOptions};
+use anio_core::{Lane as LaneKind, RunId};
 
 use super::Worker;
 use super::stop::StopPhase;
 use crate::callback::Called;
 use crate::executor::{Attempt, Ticket, Token};
-use crate::ready::{Lane, Ready};
+use crate::ready::{Lane, Ready, slots_of};
 
 impl Worker {
     pub(super) fn ready(&mut self, run: RunId, key: TaskRunKey) {
         let Some(live) = self.runs.get(&run) else { return };
-        let TaskOptions { priority, lane, .. } = live.workflow.plan().task(key.task).definition.options;
+        let options = &live.workflow.plan().task(key.task).definition.options;
+        let (priority, lane) = (options.priority, slots_of(options));
         let turn = self.next_turn;
         self.next_turn += 1;
         self.lane(lane).push(Ready { priority, turn, run, key });
@@ -71,7 +72,7 @@ impl Worker {
     /// Gives back the slot of a task run that does not start.
     pub(super) fn vacate(&mut self, run: RunId, key: TaskRunKey) {
         let Some(live) = self.runs.get(&run) else { return };
-        let lane = live.workflow.plan().task(key.task).definition.options.lane;
+        let lane = slots_of(&live.workflow.plan().task(key.task).definition.options);
         self.lane(lane).n_used -= 1;
         if let Some(demand) = self.limits.begin(run, key)
             && !is_planted(Plant::LimitsNotGivenBack)
@@ -108,7 +109,8 @@ impl Worker {
         let token = live.cancellation.child_token();
         live.tokens.push((key, token.clone()));
         let held = self.limits.begin(run, key);
-        let lane = definition.options.lane;
+        let lane = slots_of(&definition.options);
+        let pool = definition.options.pool.as_ref().map(|name| self.executor.pool(name));
         let scope = if definition.uses_context { live.state.scope(key.task) } else { Arc::default() };
         let died = live.died.remove(&key);
         let reporter = self.executor.reporter(run, &task.name, key.map_index, attempt);
@@ -138,6 +140,7 @@ impl Worker {
             ticket: Ticket { run, key, attempt, worker: self.keeper.worker, lane, held },
             timeout: definition.options.timeout,
             condition: definition.options.retry_condition,
+            pool,
             task: Arc::clone(&definition.task),
             call,
             token,

@@ -34,7 +34,7 @@ use crate::limit::Limits;
 use crate::live_run::{LiveRun, final_failure, record_of, take_up};
 use crate::metrics::{Counters, IsEnd};
 use crate::pending::{InFlight, Pending, Submitted};
-use crate::ready::Lane;
+use crate::ready::{Lane, slots_of};
 use crate::scheduler::{Finished, Message, register};
 use crate::timer::Timers;
 
@@ -419,7 +419,7 @@ impl Worker {
         // Those that were about to start never do; the slots of running bodies come back with their answers.
         let starting = self.runs.values().flat_map(|live| {
             let plan = live.workflow.plan();
-            live.state.starting().map(|key| plan.task(key.task).definition.options.lane)
+            live.state.starting().map(|key| slots_of(&plan.task(key.task).definition.options))
         });
         for lane in starting.collect::<Vec<_>>() {
             self.lane(lane).n_used -= 1;

@@ -25,7 +25,7 @@ mod flow {
         Ok(())
     }
 
-    #[task(retry_attempts = 3)]
+    #[task(retry_attempts = 3, pool = "images")]
     pub fn plain() -> Result<()> {
         Ok(())
     }
@@ -42,5 +42,5 @@ fn main() {
     assert_eq!(*options(0), all);
     let retry = RetryPolicy::attempts(2).with_backoff(Backoff::fixed(Duration::from_millis(500)));
     assert_eq!(*options(1), TaskOptions::new().retry(retry).lane(Lane::Blocking));
-    assert_eq!(*options(2), TaskOptions::new().retry(RetryPolicy::attempts(3)).lane(Lane::Cpu));
+    assert_eq!(*options(2), TaskOptions::new().retry(RetryPolicy::attempts(3)).lane(Lane::Cpu).pool("images"));
 }
