@@ -549,3 +549,29 @@ fn a_run_of_an_unknown_workflow_is_parked_until_it_is_registered() {
         engine.shutdown().await.unwrap();
     });
 }
+
+/// An output of 1 MiB that 50 tasks take is one row of the database, not one per task that takes it.
+#[test]
+fn an_output_that_many_take_is_stored_once() {
+    on_sqlite_file(async |url| {
+        const N_BYTES: usize = 1 << 20;
+        let mut builder = Workflow::builder("tee")
+            .task("make", TaskOptions::new(), |_| async { Ok::<_, TaskError>("x".repeat(N_BYTES)) });
+        for i in 0..50 {
+            builder = builder
+                .task(format!("take_{i}"), TaskOptions::new(), |call: TaskCall| async move {
+                    Ok::<_, TaskError>(call.output::<String>("make")?.len())
+                })
+                .after("make");
+        }
+        let engine = Engine::open(&url).await.unwrap();
+        let outcome = engine.run(builder.build().unwrap(), ()).await.unwrap();
+        assert_eq!(outcome.output_of::<usize>("take_49").unwrap(), N_BYTES);
+        engine.shutdown().await.unwrap();
+        let file = std::path::Path::new(url.trim_start_matches("sqlite://"));
+        let files = std::fs::read_dir(file.parent().unwrap()).unwrap();
+        let n_bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        // The log of the database is kept until its last connection is closed, so it may be there a second time.
+        assert!((N_BYTES as u64..3 * N_BYTES as u64).contains(&n_bytes), "{n_bytes} bytes in all files");
+    });
+}
