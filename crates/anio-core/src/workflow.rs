@@ -443,6 +443,18 @@ mod tests {
     }
 
     #[test]
+    fn more_tasks_than_a_workflow_may_have_are_refused_with_the_limit() {
+        let mut builder = Workflow::builder("large");
+        for n in 0..=TASKS_MAX {
+            builder = builder.task(n.to_string(), TaskOptions::new(), |_| async { Ok::<_, TaskError>(()) });
+        }
+        let text = builder.build().unwrap_err().to_string();
+        for part in ["large", "1000001 tasks", "limit of 1,000,000"] {
+            assert!(text.contains(part), "{part} is not in: {text}");
+        }
+    }
+
+    #[test]
     fn a_cycle_is_told_with_its_path() {
         let error = build(&[("in", &[]), ("a", &["in", "c"]), ("b", &["a"]), ("c", &["b"])]).unwrap_err();
         assert_eq!(error.to_string(), "the tasks wait for one another: a -> b -> c -> a");

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use anio_core::condition::Condition;
 use anio_core::context::Writes;
-use anio_core::run::{AttemptError, Effect, Event, Fact, FactKind, RunState, TaskRunKey, TaskRunStatus};
+use anio_core::run::{
+    AttemptError, Effect, Event, Fact, FactKind, MAP_WIDTH_MAX, RunState, TaskRunKey, TaskRunStatus,
+};
 use anio_core::task::Settled;
 use anio_core::{
     Backoff, Context, Output, RetryPolicy, RunId, TaskError, TaskOptions, TaskReturn, Timestamp, Workflow,
@@ -339,6 +341,18 @@ fn a_list_that_is_no_list_fails_the_task_that_maps_over_it() {
     );
     let again = Driver::resumed(&mapped(""), &bodies, end.facts, 1).run();
     assert!(again.ended && again.executed.is_empty());
+}
+
+#[test]
+fn a_list_over_the_limit_fails_its_map_with_the_limit_and_the_size() {
+    let mut bodies = MAP;
+    bodies[0].1 = |_| returns(vec![0_u8; MAP_WIDTH_MAX + 1]);
+    let end = Driver::new(&mapped(""), &bodies).run();
+    let failure = end.state.failure().unwrap().to_string();
+    for part in ["task \"each\"", "list of task \"list\"", "1000001 elements", "limit of 1000000"] {
+        assert!(failure.contains(part), "{part} is not in: {failure}");
+    }
+    assert_eq!(end.executed, ["list#1"]);
 }
 
 #[test]

@@ -450,6 +450,33 @@ fn another_default_isolation_changes_nothing() {
 }
 
 #[test]
+fn a_commit_waits_for_the_disk_of_the_server_whatever_its_default_unless_that_was_relaxed() {
+    let Some(database) = test_database() else { return };
+    database.query(&format!("alter database {} set synchronous_commit = off", database.name())).unwrap();
+    let w = worker(1, LONG);
+    let mut backend = open(&database);
+    database
+        .query(
+            "create function refuse_unless_on() returns trigger language plpgsql as $$
+             begin
+                 if current_setting('synchronous_commit') <> 'on' then
+                     raise exception 'a commit would not wait';
+                 end if;
+                 return new;
+             end $$;
+             create trigger refuse before insert on anio_attempts
+             for each row execute function refuse_unless_on()",
+        )
+        .unwrap();
+    backend.register(&w).unwrap();
+    backend.commit(&with_run(&w, 1), 1).unwrap();
+    backend.commit(&with_fact(&w, 1), 2).unwrap();
+    let mut relaxed = Postgres::connect(&database.url(), Durability::Relaxed).unwrap();
+    let outcome = relaxed.commit(&with_fact(&w, 1), 3);
+    assert!(matches!(outcome, Err(StoreError::Database { .. })), "{outcome:?}");
+}
+
+#[test]
 fn tls_is_used_as_the_url_says() {
     let Some(server) = test_server() else { return };
     let database = server.database().unwrap();

@@ -214,3 +214,36 @@ fn text(path: &Path) -> Result<String, StoreError> {
 fn escaped(path: &str) -> String {
     path.replace('%', "%25").replace('?', "%3f").replace('#', "%23")
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::sql_types::Integer;
+
+    use super::*;
+
+    #[derive(QueryableByName)]
+    struct Level {
+        #[diesel(sql_type = Integer)]
+        synchronous: i32,
+    }
+
+    #[derive(QueryableByName)]
+    struct Journal {
+        #[diesel(sql_type = Text)]
+        journal_mode: String,
+    }
+
+    #[test]
+    fn a_commit_waits_for_the_disk_unless_that_was_relaxed() {
+        let directory = tempfile::tempdir().unwrap();
+        for (durability, level) in [(Durability::Full, 2), (Durability::Relaxed, 1)] {
+            let file = directory.path().join("a.db");
+            let mut connection = connect(&file, durability, Access::Write, &Arc::default()).unwrap();
+            let found: Level = diesel::sql_query("pragma synchronous").get_result(&mut connection).unwrap();
+            assert_eq!(found.synchronous, level, "{durability:?}");
+            let found: Journal =
+                diesel::sql_query("pragma journal_mode").get_result(&mut connection).unwrap();
+            assert_eq!(found.journal_mode, "wal");
+        }
+    }
+}

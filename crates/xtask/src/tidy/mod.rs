@@ -2,6 +2,7 @@
 //! repository to its complaints, and a test, so that plain `cargo test` finds them too.
 
 mod crates;
+mod guarantees;
 mod sources;
 
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ type Complaints = Result<Vec<String>>;
 /// What holds, and who finds where it does not.
 type Rule = (&'static str, fn() -> Complaints);
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     ("arrows between crates point one way", crates::arrows),
     ("diesel and tokio stay in their crates", crates::databases_and_runtimes),
     ("no library of the system is needed", crates::system_libraries),
@@ -23,6 +24,7 @@ const RULES: [Rule; 8] = [
     ("migrations are the same on both databases", || sources::migrations(&root())),
     ("nothing is unfinished or ignored", || sources::unfinished(&root())),
     ("crates that are not published say so", || crates::unpublished(&root())),
+    ("every promise has tests, and they are there", || guarantees::held(&root())),
 ];
 
 pub(crate) fn command() -> Result<ExitCode> {
@@ -70,5 +72,6 @@ mod tests {
         migrations_are_the_same_on_both_databases: sources::migrations(&root());
         nothing_is_unfinished_or_ignored: sources::unfinished(&root());
         crates_that_are_not_published_say_so: crates::unpublished(&root());
+        every_promise_has_tests_and_they_are_there: guarantees::held(&root());
     }
 }

@@ -91,7 +91,7 @@ pub(super) fn long_files(root: &Path) -> Complaints {
 }
 
 /// A file itself, or all files under a directory without build results; none where nothing is.
-fn files(place: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files(place: &Path) -> io::Result<Vec<PathBuf>> {
     if !place.is_dir() {
         return Ok(if place.is_file() { vec![place.to_owned()] } else { Vec::new() });
     }
