@@ -143,6 +143,7 @@ macro_rules! conformance {
             nobody_holds_the_run_of_another,
             only_a_run_that_succeeded_or_failed_goes_on_after_its_end,
             facts_of_others_that_are_sent_again_are_stored_once,
+            what_others_told_of_a_run_before_it_began_comes_with_it,
             others_may_tell_facts_of_a_run_that_has_not_ended,
             the_runs_of_the_dead_are_paused_where_that_was_asked,
             the_runs_that_a_worker_gives_back_are_paused_where_that_was_asked,

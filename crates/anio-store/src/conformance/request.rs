@@ -297,6 +297,19 @@ pub fn others_may_tell_facts_of_a_run_that_has_not_ended(fixture: &Fixture) {
     assert_eq!(backend.claim(&claim(&next, &["a"], 1)).unwrap()[0].facts, given_up(1));
 }
 
+pub fn what_others_told_of_a_run_before_it_began_comes_with_it(fixture: &Fixture) {
+    let mut backend = fixture.open();
+    let runs = [1, 2].map(|n| new_run(n, "a")).to_vec();
+    backend.commit(&submission(runs), 0).unwrap();
+    let given_up = vec![fact(1, "load", FactKind::Cancelled)];
+    assert_eq!(backend.append(run_id(1), &given_up).unwrap(), Requested::Done(Queued));
+    let w = worker(9, LONG);
+    backend.register(&w).unwrap();
+    let taken = backend.claim(&claim(&w, &["a"], 2)).unwrap();
+    let facts: Vec<_> = taken.into_iter().map(|run| (run.run.id, run.run.news, run.facts)).collect();
+    assert_eq!(facts, [(run_id(1), 1, given_up), (run_id(2), 0, vec![])]);
+}
+
 pub fn facts_of_others_that_are_sent_again_are_stored_once(fixture: &Fixture) {
     let mut backend = fixture.open();
     let given_up = |n| vec![fact(n, "load", FactKind::Cancelled), fact(n, "report", FactKind::Cancelled)];

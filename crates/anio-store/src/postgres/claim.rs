@@ -32,21 +32,21 @@ with lease as materialized (
     where id = $1 and lost_at is null
     for share
 ), due as materialized (
-    select id, workflow, status, priority, started_at
+    select id, workflow, status, priority, started_at, news
     from anio_runs
     where due_at <= (extract(epoch from statement_timestamp()) * 1000000)::bigint and exists (select from lease)
     order by due_at
     limit $4
     for update skip locked
 ), queue as materialized (
-    select id, workflow, status, priority, started_at
+    select id, workflow, status, priority, started_at, news
     from anio_runs
     where status = 'queued' and due_at is null and workflow = any ($2) and exists (select from lease)
     order by priority desc, id
     limit $3
     for update skip locked
 ), next as materialized (
-    select id, started_at is null as is_new
+    select id, started_at is not null or news > 0 as has_facts
     from (
         select * from queue
         union all
@@ -66,12 +66,12 @@ with lease as materialized (
         started_at = coalesce(run.started_at, (extract(epoch from clock_timestamp()) * 1000000)::bigint)
     from next
     where run.id = next.id
-    returning run.*, next.is_new
+    returning run.*, next.has_facts
 )
 select taken.id, taken.workflow, taken.plan, taken.status, taken.priority, taken.epoch, taken.submitted_at,
     taken.started_at, taken.finished_at, taken.failure, taken.parked_reason, taken.input, taken.due_at,
     taken.deadline, taken.idempotency_key, taken.tags, taken.traceparent, taken.requested, taken.news,
-    taken.is_new
+    taken.has_facts
 from lease
 left join taken on true";
 
@@ -81,7 +81,7 @@ struct Taken {
     #[diesel(embed)]
     run: Option<RunRow>,
     #[diesel(sql_type = Nullable<Bool>)]
-    is_new: Option<bool>,
+    has_facts: Option<bool>,
 }
 
 /// Takes queued runs, provided that the worker still holds its lease. Inside a transaction: should reading
@@ -102,10 +102,11 @@ pub(super) fn claim(
     if rows.is_empty() {
         return Err(StoreError::LeaseLost.into());
     }
-    // A run that never had a worker has no facts; where all are new, one round trip is saved.
+    // A run that never had a worker has facts only where somebody else told of it; where all are new, one
+    // round trip is saved.
     let begun: Vec<RunId> = rows
         .iter()
-        .filter(|row| row.is_new == Some(false))
+        .filter(|row| row.has_facts == Some(true))
         .filter_map(|row| Some(RunId::from_uuid(row.run.as_ref()?.id)))
         .collect();
     let mut rows: Vec<RunRow> = rows.into_iter().filter_map(|row| row.run).collect();
