@@ -500,6 +500,34 @@ fn events_that_come_too_late_do_nothing() {
     assert_eq!(json!(end.state.output(0).unwrap().json()), json!(1));
 }
 
+#[test]
+fn a_run_ends_no_earlier_than_the_last_of_its_attempts() {
+    let builder = task(Workflow::builder("two"), "one", TaskOptions::new());
+    let workflow = task(builder, "other", TaskOptions::new()).build().unwrap();
+    let id = RunId::from_uuid(uuid::Uuid::from_u128(1));
+    let mut state = RunState::new(id, Arc::clone(workflow.plan()), Output::from_json("1").unwrap(), 3);
+    let mut effects = Vec::new();
+    let key = |task| TaskRunKey { task, map_index: None };
+    let returned =
+        |task| Event::Returned { key: key(task), attempt: 1, result: returns(1).map_err(AttemptError::from) };
+    // Two bodies return on two threads: the one that is told of first was the last by the clock.
+    let events = [
+        (1, Event::Begin { epoch: 0 }),
+        (2, Event::Dispatched { key: key(0) }),
+        (3, Event::Dispatched { key: key(1) }),
+        (20, returned(0)),
+        (10, returned(1)),
+    ];
+    for (at, event) in events {
+        state.apply(Timestamp::from_micros(at), event, &mut effects);
+    }
+    let ends: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| if let Effect::End(end) = effect { Some(end.at) } else { None })
+        .collect();
+    assert_eq!(ends, [Timestamp::from_micros(20)]);
+}
+
 /// Executes to the end, then again with a crash before each body, and checks that nothing differs.
 fn ends(workflow: &Workflow, bodies: &[(&'static str, Body)]) -> Driver {
     let whole = Driver::new(workflow, bodies).run();

@@ -464,6 +464,12 @@ impl RunState {
 
     fn end(&mut self, how: Conclusion, at: Timestamp, effects: &mut Vec<Effect>) {
         self.phase = Phase::Ending;
+        // Bodies return on many threads: what is told last need not have been the last by the clock.
+        let ended_at = (0..)
+            .zip(&self.nodes)
+            .flat_map(|(task, node)| node.stage.runs(task))
+            .map(|(_, run)| run.ended_at);
+        let at = ended_at.fold(at, Timestamp::max);
         self.n_persisted += 1;
         self.awaited.push_back(Awaited::End);
         self.conclusion = Some(how.clone());
