@@ -253,6 +253,7 @@ impl Engine {
 #[must_use = "the engine starts with `.start().await`"]
 pub struct EngineBuilder {
     url: Option<String>,
+    store: Option<Store>,
     workflows: Vec<Workflow>,
     config: Config,
     states: anio_core::task::States,
@@ -265,6 +266,28 @@ impl EngineBuilder {
     /// The store's URL, as for [`Engine::open`].
     pub fn store(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
+        self
+    }
+
+    /// A store that is open already, in place of a URL; the options of stores count for nothing then. Engines
+    /// may share one: each is a worker with a lease of its own. A [`Backend`](anio_store::backend::Backend) of
+    /// one's own comes in this way, by `Store::with_backend` of the crate `anio-store`.
+    ///
+    /// ```
+    /// use anio::prelude::*;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> anio::Result<()> {
+    /// let one = Engine::open("sqlite::memory:").await?;
+    /// let other = Engine::builder().open_store(one.store().clone()).start().await?;
+    /// assert_ne!(one.worker().await?, other.worker().await?);
+    /// one.shutdown().await?;
+    /// assert!(other.runs(RunQuery::default()).await?.is_empty());
+    /// # other.shutdown().await
+    /// # }
+    /// ```
+    pub fn open_store(mut self, store: Store) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -434,16 +457,16 @@ impl EngineBuilder {
     /// [`Error::InvalidConfig`] for an option that is out of its range or a store that was not named, and
     /// as for [`Engine::open`].
     pub async fn start(self) -> Result<Engine> {
-        let Self { url, workflows, mut config, states, store_options, problem } = self;
-        let missing =
-            || Error::InvalidConfig { option: "store", problem: "is not set; call `.store(url)`".to_owned() };
-        let url = url.ok_or_else(missing)?;
+        let Self { url, store, workflows, mut config, states, store_options, problem } = self;
+        if url.is_none() && store.is_none() {
+            return Err(no_store());
+        }
         if let Some(problem) = problem {
             return Err(Error::InvalidConfig { option: "resource_rate", problem });
         }
         config.check()?;
         config.states = Arc::new(states);
-        let store = Store::open(&url, store_options).await?;
+        let store = opened(store, url, store_options).await?;
         let shutdown_grace = config.shutdown_grace;
         let linked = crate::__private::registered().collect();
         let scheduler = Scheduler::start(store, config, workflows, linked).await?;
@@ -483,13 +506,27 @@ impl EngineBuilder {
     /// # Errors
     /// As for [`EngineBuilder::start`].
     pub async fn check(self) -> Result<Vec<RunForecast>> {
-        let Self { url, mut workflows, store_options, .. } = self;
-        let missing =
-            || Error::InvalidConfig { option: "store", problem: "is not set; call `.store(url)`".to_owned() };
-        let store = Store::open(&url.ok_or_else(missing)?, store_options).await?;
+        let Self { url, store, mut workflows, store_options, .. } = self;
+        let is_own = store.is_none();
+        let store = opened(store, url, store_options).await?;
         workflows.extend(crate::__private::registered());
         let forecasts = anio_scheduler::forecast(&store, &workflows).await;
-        store.close().await;
+        if is_own {
+            store.close().await;
+        }
         forecasts
     }
+}
+
+/// The store that was given, or the one of the URL.
+async fn opened(store: Option<Store>, url: Option<String>, options: StoreOptions) -> Result<Store> {
+    match (store, url) {
+        (Some(store), _) => Ok(store),
+        (None, Some(url)) => Ok(Store::open(&url, options).await?),
+        (None, None) => Err(no_store()),
+    }
+}
+
+fn no_store() -> Error {
+    Error::InvalidConfig { option: "store", problem: "is not set; call `.store(url)`".to_owned() }
 }
