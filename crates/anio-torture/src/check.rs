@@ -12,6 +12,7 @@ mod limits;
 mod owner;
 mod retry;
 mod rule;
+mod told;
 mod zombie;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -23,7 +24,7 @@ use anio_store::record::{FactRecord, RunStatus};
 use self::life::Life;
 pub use self::rule::{Rule, Violation};
 use crate::blueprint::{Blueprint, Fate};
-use crate::diary::Line;
+use crate::diary::{Line, What};
 use crate::history::{History, StoredRun, word};
 use crate::intent::Intent;
 use crate::reference::{self, Expected, ExpectedTaskRun, TaskRunName};
@@ -49,6 +50,10 @@ pub fn check(history: &History, blueprints: &[Blueprint]) -> Vec<Violation> {
     for run in &history.runs {
         let Some(blueprint) = by_name.get(run.workflow.as_str()) else { continue };
         let lines = diary.get(&run.id).map_or(&[][..], Vec::as_slice);
+        told::check(history, run, lines, &mut violations);
+        // What somebody was told is of no task run.
+        let lines: Vec<_> = lines.iter().copied().filter(|(_, line)| line.what != What::Told).collect();
+        let lines = &lines[..];
         control::check(history, run, lines, &mut violations);
         let all = Life::all(run, lines);
         retry::check(blueprint, run, &all, &mut violations);

@@ -44,10 +44,12 @@ pub enum What {
     Gone,
     /// A callback was called for the end of this attempt; in place of inputs: 1 for a success, 0 for a failure.
     Called,
+    /// Somebody was told that the run has succeeded; of no task run.
+    Told,
 }
 
 impl What {
-    const ALL: [Self; 5] = [Self::Begin, Self::End, Self::Fail, Self::Gone, Self::Called];
+    const ALL: [Self; 6] = [Self::Begin, Self::End, Self::Fail, Self::Gone, Self::Called, Self::Told];
 
     const fn word(self) -> &'static str {
         match self {
@@ -56,6 +58,7 @@ impl What {
             Self::Fail => "fail",
             Self::Gone => "gone",
             Self::Called => "called",
+            Self::Told => "told",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! All that is known after a storm: what was acknowledged, what the database says, what the bodies wrote.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use anio_core::run::FactKind;
 use anio_core::{RunId, Timestamp};
@@ -44,6 +44,8 @@ pub struct History {
     pub stops: Vec<Stop>,
     /// Which processes said that their lease was lost, and when.
     pub lost: Vec<(u32, Timestamp)>,
+    /// Processes that told that a graceful shutdown was over.
+    pub stopped: BTreeSet<u32>,
 }
 
 impl History {

@@ -32,6 +32,8 @@ pub mod log;
 pub mod net;
 pub mod operator;
 pub mod page;
+pub mod plants;
+pub mod points;
 pub mod reference;
 pub mod report;
 pub mod settings;

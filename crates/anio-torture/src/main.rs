@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use anio_torture::command::tell;
-use anio_torture::{Result, disk, lease, log, net, page, storm, worker};
+use anio_torture::{Result, disk, lease, log, net, page, plants, points, storm, worker};
 use clap::{Parser, Subcommand};
 
 /// Does its worst to Anio, and checks what comes of it
@@ -25,12 +25,19 @@ enum Sub {
     Net(net::Command),
     Model(lease::Command),
     Disk(disk::Command),
+    Points(points::Command),
+    Plants(plants::Command),
     /// Shows what is recorded, as the tables of docs/reliability.md
     Figures(page::Figures),
     /// Is a worker, to be killed
     #[command(hide = true)]
     Worker {
         settings: String,
+    },
+    /// Is a process that passes the points
+    #[command(hide = true)]
+    Script {
+        orders: String,
     },
 }
 
@@ -41,6 +48,9 @@ fn main() -> Result<ExitCode> {
         Some(Sub::Net(command)) => command.run(),
         Some(Sub::Model(command)) => command.run(),
         Some(Sub::Disk(command)) => command.run(),
+        Some(Sub::Points(command)) => command.run(),
+        Some(Sub::Plants(command)) => command.run(),
+        Some(Sub::Script { orders }) => play(&orders),
         Some(Sub::Figures(command)) => command.run(),
         Some(Sub::Worker { settings }) => work(&settings),
         None => args.storm.run(),
@@ -48,11 +58,7 @@ fn main() -> Result<ExitCode> {
 }
 
 fn work(settings: &str) -> Result<ExitCode> {
-    tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
-        .with_writer(|| log::Signed)
-        .with_ansi(false)
-        .init();
+    trace();
     let worked = tokio::runtime::Runtime::new()?.block_on(worker::run(serde_json::from_str(settings)?));
     Ok(match worked {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,4 +67,18 @@ fn work(settings: &str) -> Result<ExitCode> {
             ExitCode::FAILURE
         }
     })
+}
+
+fn play(orders: &str) -> Result<ExitCode> {
+    trace();
+    tokio::runtime::Runtime::new()?.block_on(points::script::run(serde_json::from_str(orders)?))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn trace() {
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(|| log::Signed)
+        .with_ansi(false)
+        .init();
 }

@@ -49,11 +49,11 @@ pub enum Asked {
 }
 
 impl Ask {
-    fn now(run: RunId, what: Asked) -> Self {
+    pub(crate) fn now(run: RunId, what: Asked) -> Self {
         Self { run, what, at: now(), pid: std::process::id() }
     }
 
-    fn tell(&self) {
+    pub(crate) fn tell(&self) {
         let what = match &self.what {
             Asked::Cancel => "cancel",
             Asked::GiveUp(task, None) => &format!("give-up:{task}"),

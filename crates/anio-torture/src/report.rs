@@ -98,7 +98,7 @@ fn held(aftermath: &Aftermath, pid: u32, killed_at: Timestamp) -> HashSet<RunId>
         match line.what {
             What::Begin => drop(under_way.insert(body)),
             What::End | What::Fail => drop(under_way.remove(&body)),
-            What::Gone | What::Called => {}
+            What::Gone | What::Called | What::Told => {}
         }
     }
     under_way.into_iter().map(|(run, ..)| run).collect()

@@ -253,7 +253,7 @@ impl Worker {
 }
 
 /// Waits for the end of a run and tells of it.
-async fn wait(run: &RunHandle) -> Option<(RunStatus, Workflow)> {
+pub(crate) async fn wait(run: &RunHandle) -> Option<(RunStatus, Workflow)> {
     match run.wait().await {
         Ok(outcome) => {
             tell_end(run, &outcome);

@@ -233,7 +233,7 @@ fn read_events(output: ChildStdout) -> Receiver<Event> {
     receiver
 }
 
-fn event_of(line: &str) -> Option<Event> {
+pub(crate) fn event_of(line: &str) -> Option<Event> {
     let words: Vec<&str> = line.split(' ').collect();
     match words[..] {
         ["STARTING"] => Some(Event::Starting),

@@ -26,7 +26,9 @@ fn run_release(package: &str, mut args: Vec<OsString>) -> Result<ExitCode> {
         take_flag(&mut args, "--no-postgres") || is_for_sqlite_alone(&args) || is_without_engine(&args);
     with_postgres(Postgres::unless(no_postgres), |variable| {
         let status = cargo()
-            .args(["run", "--quiet", "--release", "--package", package, "--"])
+            .args(["run", "--quiet", "--release", "--package", package])
+            .args(features(&args))
+            .arg("--")
             .args(args)
             .env(VARIABLE, variable)
             .env("ANIO_TORTURE_REVISION", revision())
@@ -50,6 +52,11 @@ fn is_without_engine(args: &[OsString]) -> bool {
         Some("parallel") => args.iter().skip(1).all(is_option),
         _ => false,
     }
+}
+
+/// Bugs are in the program where they are to be planted, and nowhere else.
+fn features(args: &[OsString]) -> &'static [&'static str] {
+    if args.first().is_some_and(|first| first == "plants") { &["--features", "plant"] } else { &[] }
 }
 
 /// The revision of this repository, for what records figures of it.

@@ -29,7 +29,7 @@ pub(super) fn check(history: &History, blueprints: &HashMap<&str, &Blueprint>, o
         match line.what {
             What::Begin => (*n, *units) = (*n + 1, *units + task.needs),
             What::Gone => (*n, *units) = (n.saturating_sub(1), units.saturating_sub(task.needs)),
-            What::End | What::Fail | What::Called => continue,
+            What::End | What::Fail | What::Called | What::Told => continue,
         }
         let mut violate = |found: String| {
             let (run, task_run) = (Some(line.run), Some(line.task_run.clone()));

@@ -85,11 +85,15 @@ pub enum Rule {
     JointSubmitsAreOne,
     /// A task with a rate starts no more often than that on one worker.
     RatesHold,
+    /// Nothing of a run begins after somebody was told that it has succeeded.
+    ToldEndsAreDurable,
+    /// What a body came to is durable when a graceful shutdown of its process is over.
+    ShutdownsLoseNothing,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 39] = [
         Self::AcknowledgedRunsAreKept,
         Self::AcknowledgedEndsAreKept,
         Self::RunsEnd,
@@ -127,6 +131,8 @@ impl Rule {
         Self::WhatRunsAgainIsChosen,
         Self::JointSubmitsAreOne,
         Self::RatesHold,
+        Self::ToldEndsAreDurable,
+        Self::ShutdownsLoseNothing,
     ];
 }
 

@@ -124,6 +124,7 @@ fn good() -> History {
         stops: Vec::new(),
         lost: Vec::new(),
         rows: Vec::new(),
+        stopped: BTreeSet::new(),
     };
     history.ends[0].outputs = history.runs[0].outputs();
     history
@@ -281,6 +282,14 @@ fn break_rule(rule: Rule, history: &mut History) {
                     *started_at = template;
                 }
             }
+        }
+        Rule::ToldEndsAreDurable => {
+            let begun = history.diary[0].clone();
+            history.diary.insert(0, Line { what: What::Told, task_run: ("-".to_owned(), None), ..begun });
+        }
+        Rule::ShutdownsLoseNothing => {
+            history.stopped.insert(1);
+            history.runs[0].facts.retain(|fact| fact.task != *"join");
         }
     }
 }
