@@ -10,6 +10,7 @@ use anio_testkit::postgres::{self, Server};
 use super::{Aftermath, Storm};
 use crate::Result;
 use crate::command::{self, Budget, tell};
+use crate::history::StoredRun;
 use crate::ledger::Entry;
 use crate::report::figures;
 
@@ -201,6 +202,10 @@ impl Front<'_> {
             tell(&format!("seed {seed}: {wrong}"));
         }
         if !wrongs.is_empty() {
+            // The database is dropped with what it says of them.
+            let is_named = |run: &&StoredRun| wrongs.iter().any(|wrong| wrong.contains(&run.id.to_string()));
+            let runs: Vec<_> = aftermath.history.runs.iter().filter(is_named).collect();
+            std::fs::write(directory.path().join("runs"), format!("{runs:#?}"))?;
             tell(&format!("seed {seed}: diary and log are kept in {}", directory.keep().display()));
         }
         Ok(self.figures(seed, &aftermath, wrongs.len(), begun.elapsed()))

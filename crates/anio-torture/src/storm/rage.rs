@@ -22,7 +22,7 @@ const FINISH_PATIENCE: Duration = Duration::from_secs(180);
 /// No worker is stopped any more when so few are left to be killed.
 const STOP_BEFORE: usize = 10;
 
-/// How often the storm looks at those that are stopped while it waits for something else.
+/// How often the storm looks at the one that is stopped while it waits for something else.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// About how long it takes from the start of an engine to its end, on a database that is empty or not.
@@ -40,7 +40,7 @@ pub(super) struct Raging<'a> {
     /// Whether any worker has come up on this database.
     has_come_up: bool,
     workers: Vec<WorkerProcess>,
-    stopped: Vec<Stopped>,
+    stopped: Option<Stopped>,
     aftermath: Aftermath,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Raging<'a> {
             n_killed: 0,
             has_come_up: false,
             workers: Vec::new(),
-            stopped: Vec::new(),
+            stopped: None,
             aftermath: Aftermath::default(),
         }
     }
@@ -67,7 +67,7 @@ impl<'a> Raging<'a> {
         while self.n_killed < self.storm.n_kills {
             self.round()?;
         }
-        while let Some(stopped) = self.stopped.pop() {
+        if let Some(stopped) = self.stopped.take() {
             std::thread::sleep(stopped.rest());
             self.go_on(stopped)?;
         }
@@ -78,15 +78,15 @@ impl<'a> Raging<'a> {
     }
 
     fn round(&mut self) -> Result<()> {
-        self.go_on_with_those_due()?;
+        self.go_on_when_due()?;
         self.fill()?;
         self.sleep(self.weather.longer());
-        let is_late = self.storm.n_kills - self.n_killed < STOP_BEFORE;
         match self.dice.below(24) {
             // In rough weather one cannot wait for what a worker says that goes on.
-            0..4 if self.workers.len() > 1 && !is_late && !self.weather.is_rough() => return self.stop_one(),
-            4 | 5 => return self.kill_in_recovery(),
-            6 | 7 => return self.kill_in_start_up(),
+            // One at a time: one that is stopped may hold the lock that another needs to learn what it has lost.
+            0..5 if self.may_stop() => return self.stop_one(),
+            5 | 6 => return self.kill_in_recovery(),
+            7 | 8 => return self.kill_in_start_up(),
             _ => {}
         }
         let at = self.dice.position(self.workers.len());
@@ -102,6 +102,11 @@ impl<'a> Raging<'a> {
             self.sleep(Duration::from_millis(300));
         }
         Ok(())
+    }
+
+    fn may_stop(&self) -> bool {
+        let is_late = self.storm.n_kills - self.n_killed < STOP_BEFORE;
+        self.workers.len() > 1 && self.stopped.is_none() && !is_late && !self.weather.is_rough()
     }
 
     /// Side by side on an empty database, where the tables are made; nobody is up yet.
@@ -143,7 +148,7 @@ impl<'a> Raging<'a> {
 
     /// As many as there may be, or fewer, up to the start of the first engine.
     fn start_some(&mut self) -> Result<()> {
-        let n_most = self.storm.n_workers.saturating_sub(self.stopped.len()).max(1);
+        let n_most = self.storm.n_workers.saturating_sub(usize::from(self.stopped.is_some())).max(1);
         for _ in 0..=self.dice.position(n_most) {
             let worker = self.spawn()?;
             self.workers.push(worker);
@@ -152,7 +157,7 @@ impl<'a> Raging<'a> {
     }
 
     fn fill(&mut self) -> Result<()> {
-        let n_most = self.storm.n_workers.saturating_sub(self.stopped.len()).max(1);
+        let n_most = self.storm.n_workers.saturating_sub(usize::from(self.stopped.is_some())).max(1);
         while self.workers.len() < n_most {
             let worker = self.spawn()?;
             self.workers.push(worker);
@@ -170,16 +175,15 @@ impl<'a> Raging<'a> {
             return self.kill(victim, Kind::AtRandom);
         }
         let longer = Duration::from_millis(200) + self.dice.duration(Duration::from_millis(800));
-        self.stopped.push(Stopped::new(victim, self.storm.settings.lease, longer)?);
+        self.stopped = Some(Stopped::new(victim, self.storm.settings.lease, longer)?);
         Ok(())
     }
 
-    fn go_on_with_those_due(&mut self) -> Result<()> {
-        while let Some(at) = self.stopped.iter().position(Stopped::is_due) {
-            let stopped = self.stopped.swap_remove(at);
-            self.go_on(stopped)?;
+    fn go_on_when_due(&mut self) -> Result<()> {
+        match self.stopped.take_if(|stopped| stopped.is_due()) {
+            Some(stopped) => self.go_on(stopped),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn go_on(&mut self, stopped: Stopped) -> Result<()> {
@@ -194,7 +198,7 @@ impl<'a> Raging<'a> {
         self.kill(worker, Kind::AsZombie)
     }
 
-    /// Lets those go on meanwhile whose time has come: one that is stopped may hold the lock of a SQLite file.
+    /// Lets the one that is stopped go on meanwhile when its time has come: it may hold the lock of a SQLite file.
     fn wait_until_up(&mut self, worker: &mut WorkerProcess) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while worker.wait_for(LOOK_EVERY, |event| *event == Event::Up).is_err() {
@@ -208,7 +212,7 @@ impl<'a> Raging<'a> {
                 self.aftermath.surprises.push(found);
                 break;
             }
-            self.go_on_with_those_due()?;
+            self.go_on_when_due()?;
         }
         Ok(())
     }
