@@ -13,7 +13,7 @@ mod owner;
 mod retry;
 mod rule;
 mod told;
-mod zombie;
+pub(crate) mod zombie;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

@@ -100,10 +100,10 @@ pub struct Stop {
 
 impl Stop {
     /// When another process had surely taken over from it, if one had before it went on: that one began a body
-    /// of a run that this one had. `moves` are runs that may go from one to another without that.
-    pub fn buried_at(
+    /// of a run that this one had. What zombies begin tells nothing, and is not to be in the diary. `moves` are runs that may go from one to another without that.
+    pub fn buried_at<'a>(
         &self,
-        diary: &[Line],
+        diary: impl IntoIterator<Item = &'a Line>,
         lost: &[(u32, Timestamp)],
         moves: &HashSet<RunId>,
     ) -> Option<Timestamp> {
@@ -113,7 +113,7 @@ impl Stop {
         let anew = anew.max().unwrap_or_default();
         let mut latest: HashMap<RunId, &Line> = HashMap::new();
         let mut heirs = Vec::new();
-        for line in diary.iter().filter(|line| !moves.contains(&line.run)) {
+        for line in diary.into_iter().filter(|line| !moves.contains(&line.run)) {
             if line.at <= self.stopped_at {
                 latest.insert(line.run, line);
             } else if line.at < self.continued_at && line.pid != self.pid && line.what == What::Begin {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anio_core::run::FactKind;
 use anio_core::{RunId, Timestamp};
 
+use crate::check::zombie;
 use crate::diary::{Line, What};
 use crate::history::StoredRun;
 use crate::intent::Intent;
@@ -28,13 +29,10 @@ pub fn figures(aftermath: &Aftermath, to: &mut Entry) {
         let killed = aftermath.lives.iter().filter(|life| life.killed.is_some_and(|(_, of)| of == kind));
         to.count(kind.name(), killed.count() as u64);
     }
-    let moves = history.moves();
-    let buried =
-        history.stops.iter().filter(|stop| stop.buried_at(&history.diary, &history.lost, &moves).is_some());
     for (what, n) in [
         ("kills", aftermath.n_kills()),
         ("stops", history.stops.len()),
-        ("stops_taken_over", buried.count()),
+        ("stops_taken_over", zombie::buried(history).len()),
         ("leases_lost", history.lost.len()),
         ("runs", history.runs.len()),
         ("runs_acknowledged", history.acks.len()),

@@ -21,12 +21,7 @@ pub(super) fn check(history: &History, out: &mut Vec<Violation>) {
     for line in &history.diary {
         lines.entry(line.run).or_default().push(line);
     }
-    let moves = history.moves();
-    let buried: Vec<&Stop> = history
-        .stops
-        .iter()
-        .filter(|stop| stop.buried_at(&history.diary, &history.lost, &moves).is_some())
-        .collect();
+    let buried = super::zombie::buried(history);
     for stop in &buried {
         if stop.waited && said_at(history, stop).is_none() {
             let found = format!("process {} was stopped and taken over from, and did not say so", stop.pid);

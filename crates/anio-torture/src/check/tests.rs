@@ -410,6 +410,16 @@ fn a_worker_that_was_stopped_may_record_what_it_does_once_it_knows() {
 }
 
 #[test]
+fn what_one_zombie_begins_does_not_tell_that_another_was_taken_over_from() {
+    let mut history = good();
+    let stop = stop_and_take_over(&mut history);
+    history.n_deaths = 1;
+    assert!(broken(&history).contains(&Rule::ZombiesCommitNothing));
+    history.lost.push((2, stop.continued_at));
+    assert_eq!(broken(&history), BTreeSet::new());
+}
+
+#[test]
 fn outputs_that_a_client_saw_do_not_change() {
     let mut history = good();
     history.ends[0].outputs ^= 1;

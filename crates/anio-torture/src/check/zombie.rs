@@ -7,7 +7,7 @@ use std::time::Duration;
 use anio_core::Timestamp;
 
 use crate::diary::What;
-use crate::history::History;
+use crate::history::{History, Stop};
 
 /// How long a worker that nobody stopped, but that came to no processor in time, may have gone on unknowing.
 const UNKNOWING: Duration = Duration::from_secs(5);
@@ -24,6 +24,16 @@ struct Window {
     pid: u32,
     from: Timestamp,
     until: Timestamp,
+}
+
+/// The stops after which another worker had surely taken over.
+pub(crate) fn buried(history: &History) -> Vec<&Stop> {
+    let (stale, moves) = (stale_begins(history), history.moves());
+    let is_buried = |stop: &&Stop| {
+        let lines = history.diary.iter().enumerate().filter(|(at, _)| !stale.contains(at));
+        stop.buried_at(lines.map(|(_, line)| line), &history.lost, &moves).is_some()
+    };
+    history.stops.iter().filter(is_buried).collect()
 }
 
 /// The positions in the diary of beginnings that count for nothing.
