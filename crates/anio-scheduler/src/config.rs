@@ -10,6 +10,8 @@ use anio_core::task::{Rate, States};
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::ids::{Ids, SystemIds};
+use crate::lanes::Lanes;
 use crate::trace::TraceContext;
 
 /// Messages to the scheduler that may wait in its inbox; who sends more waits.
@@ -27,7 +29,7 @@ pub(crate) const HELD_MAX: Duration = Duration::from_millis(200);
 /// How long a claim that failed is left alone.
 pub(crate) const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a worker that was told of a change by others does not look again.
+/// How long a worker that was told of a change by others, or looked for runs that are due, does not look again.
 pub(crate) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// How often a worker renews its lease at the least.
@@ -65,6 +67,10 @@ pub struct Config {
     pub states: Arc<States>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
+    /// Where the identities of runs and of leases come from.
+    pub ids: Arc<dyn Ids>,
+    /// Where plain functions execute. Default: on threads.
+    pub lanes: Lanes,
     /// What keeps a run in one trace. Default: nothing.
     pub trace: Option<Arc<dyn TraceContext>>,
 }
@@ -87,6 +93,8 @@ impl Default for Config {
             resource_rates: BTreeMap::new(),
             states: Arc::default(),
             clock: Arc::new(SystemClock),
+            ids: Arc::new(SystemIds),
+            lanes: Lanes::default(),
             trace: None,
         }
     }

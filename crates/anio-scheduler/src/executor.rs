@@ -15,8 +15,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
-use crate::block_on::block_on;
 use crate::clock::Clock;
+use crate::lanes::Lanes;
 use crate::limit::Demand;
 use crate::progress::{Board, Reporter, Reporting};
 use crate::verdict::{Verdict, failed, verdict};
@@ -88,6 +88,8 @@ impl Attempt {
 /// What is around all bodies of a worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Around {
+    /// Where plain ones execute.
+    pub(crate) lanes: Lanes,
     /// Where they compute.
     pub(crate) pool: Pool,
     /// Where those compute that name a pool.
@@ -144,17 +146,18 @@ impl Executor {
         let (timeout, token) = (attempt.timeout, attempt.token.clone());
         let (condition, name) = (attempt.condition, attempt.call.handle().task().clone());
         let Some(timeout) = timeout else {
-            let body = move || {
-                let outcome = run_plain(attempt, pool);
+            let body = async move {
+                let outcome = run_plain(attempt, pool).await;
                 answer.give(outcome, Slot::Free);
             };
-            spawn_on(threads.as_ref(), body);
+            self.around.lanes.spawn(threads.as_ref(), body);
             return;
         };
         // A thread cannot be stopped: at the time-out the answer is given, and the slot follows when the
         // function returns.
         let (done, ended) = tokio::sync::oneshot::channel();
-        spawn_on(threads.as_ref(), move || drop(done.send(run_plain(attempt, pool))));
+        let body = async move { drop(done.send(run_plain(attempt, pool).await)) };
+        self.around.lanes.spawn(threads.as_ref(), body);
         tokio::spawn(async move {
             let mut ended = ended;
             match tokio::time::timeout(timeout, &mut ended).await {
@@ -168,14 +171,6 @@ impl Executor {
                 }
             }
         });
-    }
-}
-
-/// Runs a body on the threads of a pool, or on one that may block.
-fn spawn_on(threads: Option<&Pool>, body: impl FnOnce() + Send + 'static) {
-    match threads {
-        Some(pool) => pool.rayon().spawn(body),
-        None => drop(tokio::task::spawn_blocking(body)),
     }
 }
 
@@ -215,7 +210,7 @@ async fn run_async(attempt: Attempt, pool: Pool, mut answer: Answer) {
     answer.give(outcome, Slot::Free);
 }
 
-fn run_plain(attempt: Attempt, pool: Pool) -> BodyOutcome {
+async fn run_plain(attempt: Attempt, pool: Pool) -> BodyOutcome {
     let scope = attempt.scope(pool);
     let Attempt { task, call, token, condition, value_bytes_max, span, reporter, .. } = attempt;
     if token.is_cancelled() {
@@ -223,8 +218,7 @@ fn run_plain(attempt: Attempt, pool: Pool) -> BodyOutcome {
     }
     let _reporting = Reporting(reporter);
     let body = scope.run_caught(async move { task.run(call).await });
-    // A plain function is done at the first poll; a hand-written task that waits is waited for.
-    let result = span.in_scope(|| block_on(body));
+    let result = body.instrument(span).await;
     ended(result, value_bytes_max, condition, &token)
 }
 

@@ -49,7 +49,7 @@ impl Keeper {
         config: &Config,
         inbox: mpsc::WeakSender<Message>,
     ) -> Result<Self, StoreError> {
-        let worker = WorkerId(uuid::Uuid::now_v7());
+        let worker = WorkerId(config.ids.next());
         let new = NewWorker { id: worker, name: config.name.clone(), lease: config.lease };
         store.register(new.clone()).await?;
         let (requests, receiver) = mpsc::channel(1);
@@ -84,6 +84,7 @@ async fn keep(
     // A file would have to be looked at all the time, and tells of this worker's own renewals, too.
     let mut changes = if store.notifies() { subscribe(&store).await } else { None };
     let mut not_before = Instant::now();
+    let mut has_claimed = false;
     loop {
         let told = async {
             tokio::time::sleep_until(not_before).await;
@@ -96,18 +97,22 @@ async fn keep(
             }
             std::future::pending::<()>().await;
         };
+        // The lease before all; then, of those who ask, the one whose turn it was not the last time.
         let asked = tokio::select! {
+            biased;
+            _ = ticks.tick() => None,
+            () = look.notified(), if has_claimed => None,
             room = requests.recv() => match room {
                 Some(room) => Some(room),
                 None => return,
             },
-            _ = ticks.tick() => None,
-            () = look.notified() => None,
+            () = look.notified(), if !has_claimed => None,
             () = told => {
                 not_before = Instant::now() + LOOK_AGAIN_AFTER;
                 None
             }
         };
+        has_claimed = asked.is_some();
         let result = match asked {
             Some(room) => claim(&store, &worker, room, &inbox).await,
             None => renew(&store, &worker, &inbox).await,

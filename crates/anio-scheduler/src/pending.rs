@@ -1,12 +1,12 @@
 //! What is gathered for the next commit while the last one is under way.
 
 use std::collections::VecDeque;
-use std::time::Instant;
 
 use anio_core::run::{Fact, TaskRunKey};
 use anio_core::{RunId, Timestamp};
 use anio_store::record::Batch;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::config::NOTE_AFTER;
 use crate::error::Error;

@@ -1,22 +1,24 @@
 //! The handle on a worker: what the rest of the program asks of its loop.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anio_core::run::RunState;
 use anio_core::{Output, RunId, TaskName, Timestamp, Workflow, WorkflowName};
-use anio_parallel::Pool;
 use anio_store::Store;
 use anio_store::record::{
     Batch, ClaimedRun, NewRun, News, RunOptions, RunRecord, RunStatus, Submission, WorkerId,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::clock::Clock;
 use crate::config::{Config, INBOX_MESSAGES_MAX};
 use crate::error::Error;
 use crate::executor::Around;
+use crate::ids::Ids;
 use crate::keeper::Keeper;
+use crate::map::Map;
 use crate::metrics::{Counters, Metrics};
 use crate::progress::{Board, TaskProgress};
 use crate::worker::Worker;
@@ -113,6 +115,8 @@ pub struct Scheduler {
     inbox: mpsc::Sender<Message>,
     store: Store,
     board: Board,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
     metrics: Arc<Counters>,
 }
 
@@ -133,7 +137,7 @@ impl Scheduler {
         linked: Vec<Workflow>,
     ) -> Result<Self, Error> {
         config.check()?;
-        let mut known = HashMap::new();
+        let mut known = Map::default();
         for workflow in workflows {
             register(&mut known, &config, workflow)?;
         }
@@ -144,9 +148,12 @@ impl Scheduler {
             insert(&mut known, workflow)?;
         }
         let board = Board::default();
-        let pool = Pool::new(config.cpu_threads)
+        let pool = config
+            .lanes
+            .pool(config.cpu_threads)
             .map_err(|error| Error::InvalidConfig { option: "cpu_threads", problem: error.to_string() })?;
-        let pools = config.pools.iter().map(|(name, n_threads)| Ok((name.clone(), Pool::new(*n_threads)?)));
+        let pools =
+            config.pools.iter().map(|(name, n_threads)| Ok((name.clone(), config.lanes.pool(*n_threads)?)));
         let pools: Result<BTreeMap<_, _>, anio_parallel::Error> = pools.collect();
         let pools =
             pools.map_err(|error| Error::InvalidConfig { option: "pool", problem: error.to_string() })?;
@@ -157,16 +164,22 @@ impl Scheduler {
         store.commit(Batch { plans, ..Batch::default() }).await?;
         let (inbox, messages) = mpsc::channel(INBOX_MESSAGES_MAX);
         let keeper = Keeper::start(&store, &config, inbox.downgrade()).await?;
-        let around = Around { pool, pools: Arc::new(pools), board: board.clone() };
+        let around = Around { lanes: config.lanes, pool, pools: Arc::new(pools), board: board.clone() };
+        let (clock, ids) = (Arc::clone(&config.clock), Arc::clone(&config.ids));
         let worker = Worker::new(config, store.clone(), inbox.downgrade(), messages, keeper, known, around);
         let metrics = worker.metrics();
         tokio::spawn(worker.run());
-        Ok(Self { inbox, store, board, metrics })
+        Ok(Self { inbox, store, board, clock, ids, metrics })
     }
 
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The time by this worker's clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// What the attempts of a run that this worker executes now say of their progress.
@@ -215,7 +228,7 @@ impl Scheduler {
         input: Output,
         mut options: RunOptions,
     ) -> Result<RunId, Error> {
-        let (id, plan) = (RunId::from_uuid(uuid::Uuid::now_v7()), workflow.plan());
+        let (id, plan) = (RunId::from_uuid(self.ids.next()), workflow.plan());
         let (checked, given) = (workflow.clone(), input.clone());
         let traceparent = options.traceparent.take();
         let check = |reply| Message::Check { run: id, workflow: checked, input: given, traceparent, reply };
@@ -343,7 +356,7 @@ impl Scheduler {
 }
 
 pub(crate) fn register(
-    known: &mut HashMap<WorkflowName, Workflow>,
+    known: &mut Map<WorkflowName, Workflow>,
     config: &Config,
     workflow: Workflow,
 ) -> Result<(), Error> {
@@ -351,7 +364,7 @@ pub(crate) fn register(
     insert(known, workflow)
 }
 
-fn insert(known: &mut HashMap<WorkflowName, Workflow>, workflow: Workflow) -> Result<(), Error> {
+fn insert(known: &mut Map<WorkflowName, Workflow>, workflow: Workflow) -> Result<(), Error> {
     if let Some(other) = known.get(workflow.name()) {
         let (first, second) = (other.plan().fingerprint(), workflow.plan().fingerprint());
         if first != second {

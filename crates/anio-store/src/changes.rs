@@ -4,6 +4,8 @@
 //!   Watcher ──► one thread ──► counters ──► each Changes: what has changed since it last asked
 //! ```
 //!
+//! In a simulation a task of its schedule looks in the thread's place.
+//!
 //! However much has changed between two questions, it is told once. The thread looks while somebody waits; the
 //! rest of the time it looks every few seconds, so that nothing piles up on a connection.
 
@@ -19,9 +21,13 @@ use std::time::Duration;
 use crate::backend::Watcher;
 use crate::error::StoreError;
 use crate::record::Change;
+use crate::schedule::Schedule;
 
 /// How long one look lasts: as long may it take until the thread sees that nobody is left.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How often a task looks that stands for the thread.
+const LOOK_SCHEDULED: Duration = Duration::from_millis(50);
 
 /// How often is looked while nobody waits.
 const IDLE: Duration = Duration::from_secs(5);
@@ -192,6 +198,22 @@ impl Bell {
         is_wanted.then_some(if state.waiting.is_empty() { Duration::ZERO } else { LOOK })
     }
 
+    fn is_wanted(&self) -> bool {
+        let state = self.state();
+        state.n_handles > 0 && !state.is_over
+    }
+
+    /// Looks now and then until nobody is left.
+    async fn watch_scheduled(self: Arc<Self>, mut watcher: Box<dyn Watcher>, schedule: Arc<dyn Schedule>) {
+        while self.is_wanted() {
+            // After an error the watcher connects again, and tells that anything may have changed.
+            if let Ok(Some(change)) = watcher.wait(Duration::ZERO) {
+                self.tell(change);
+            }
+            schedule.pause(LOOK_SCHEDULED).await;
+        }
+    }
+
     /// Looks until nobody is left.
     fn watch(&self, mut watcher: Box<dyn Watcher>) {
         let mut pause = PAUSE_MIN;
@@ -214,6 +236,8 @@ impl Bell {
 #[derive(Default)]
 pub(crate) struct Watching {
     bell: Mutex<Watch>,
+    /// Who has a task instead.
+    schedule: Option<Arc<dyn Schedule>>,
 }
 
 #[derive(Default)]
@@ -225,6 +249,11 @@ struct Watch {
 impl Watching {
     fn watch(&self) -> MutexGuard<'_, Watch> {
         self.bell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For a store without threads.
+    pub(crate) fn scheduled(schedule: &Arc<dyn Schedule>) -> Self {
+        Self { schedule: Some(Arc::clone(schedule)), ..Self::default() }
     }
 
     /// One more who wants to know, where a thread watches already.
@@ -242,16 +271,24 @@ impl Watching {
         let changes = bell.handle();
         match watcher {
             Some(watcher) if !watch.is_closed => {
-                let theirs = Arc::clone(&bell);
-                thread::Builder::new()
-                    .name("anio-watcher".to_owned())
-                    .spawn(move || theirs.watch(watcher))
-                    .map_err(|source| StoreError::Database { source: source.into() })?;
+                self.serve(Arc::clone(&bell), watcher)?;
                 watch.bell = Some(bell);
             }
             _ => bell.end(),
         }
         Ok(changes)
+    }
+
+    fn serve(&self, bell: Arc<Bell>, watcher: Box<dyn Watcher>) -> Result<(), StoreError> {
+        if let Some(schedule) = &self.schedule {
+            schedule.spawn(Box::pin(bell.watch_scheduled(watcher, Arc::clone(schedule))));
+            return Ok(());
+        }
+        thread::Builder::new()
+            .name("anio-watcher".to_owned())
+            .spawn(move || bell.watch(watcher))
+            .map(drop)
+            .map_err(|source| StoreError::Database { source: source.into() })
     }
 
     /// Lets the thread end; nothing is told any more.

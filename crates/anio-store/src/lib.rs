@@ -13,6 +13,7 @@ pub mod record;
 mod request;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row;
+mod schedule;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sown;
 #[cfg(feature = "sqlite")]
@@ -27,4 +28,5 @@ mod writer;
 pub use changes::Changes;
 pub use error::StoreError;
 pub use record::Durability;
+pub use schedule::{Schedule, Wait};
 pub use store::{Pending, Store, StoreOptions};

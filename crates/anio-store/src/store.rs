@@ -20,6 +20,7 @@ use crate::record::{
     Batch, Claim, ClaimedRun, Durability, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening,
     Request, Requested, RunQuery, RunRecord, RunStatus, Submission, WorkerId,
 };
+use crate::schedule::Schedule;
 use crate::thread::Thread;
 use crate::url::{self, Location};
 use crate::writer;
@@ -93,6 +94,24 @@ impl Store {
     /// Those of [`Backend::migrate`] and [`Backend::reader`].
     pub async fn with_backend(backend: Box<dyn Backend>, options: StoreOptions) -> Result<Self, StoreError> {
         Self::start(move || Ok(backend), options).await
+    }
+
+    /// A store without threads, for a simulation that holds the time: what its connections do waits by the
+    /// schedule. The backend's tables are brought up to this program's version.
+    ///
+    /// # Errors
+    /// Those of [`Backend::migrate`] and [`Backend::reader`].
+    pub fn scheduled(
+        mut backend: Box<dyn Backend>,
+        options: StoreOptions,
+        schedule: &Arc<dyn Schedule>,
+    ) -> Result<Self, StoreError> {
+        backend.migrate()?;
+        let reader = backend.reader()?;
+        let (notifies, patience) = (reader.notifies(), options.patience);
+        let writer = Thread::scheduled(WRITER_INBOX, patience, backend, schedule);
+        let reader = Thread::scheduled(READER_INBOX, patience, reader, schedule);
+        Ok(Self { writer, reader, notifies, watching: Arc::new(Watching::scheduled(schedule)) })
     }
 
     async fn start(

@@ -1,4 +1,4 @@
-//! How the handle asks the threads that own the connections.
+//! How the handle asks those who serve the connections: a thread each, or in a simulation a task.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,14 +9,21 @@ use flume::Sender;
 
 use crate::backend::Backend;
 use crate::error::StoreError;
+use crate::schedule::{Pace, Schedule};
 use crate::writer::{Answer, Call, Connection, Request, Shared};
 
-/// A thread that owns a connection.
+/// A thread that owns a connection, or the task that stands for it.
 #[derive(Clone)]
 pub(crate) struct Thread {
     inbox: Sender<Request>,
     pub(crate) shared: Arc<Shared>,
-    handle: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// Nobody, when it was closed.
+    server: Arc<Mutex<Option<Server>>>,
+}
+
+enum Server {
+    Thread(JoinHandle<()>),
+    Task,
 }
 
 impl Thread {
@@ -32,14 +39,29 @@ impl Thread {
         let theirs = Arc::clone(&shared);
         let serve = move || {
             if let Some(backend) = open() {
-                Connection::new(backend, patience, theirs).serve(&requests);
+                Connection::new(backend, patience, theirs, Pace::Thread).serve(&requests);
             }
         };
         let handle = thread::Builder::new()
             .name(name.to_owned())
             .spawn(serve)
             .map_err(|source| StoreError::Database { source: source.into() })?;
-        Ok(Self { inbox, shared, handle: Arc::new(Mutex::new(Some(handle))) })
+        Ok(Self { inbox, shared, server: Arc::new(Mutex::new(Some(Server::Thread(handle)))) })
+    }
+
+    /// Lets a schedule serve a connection.
+    pub(crate) fn scheduled(
+        bound: usize,
+        patience: Duration,
+        backend: Box<dyn Backend>,
+        schedule: &Arc<dyn Schedule>,
+    ) -> Self {
+        let (inbox, requests) = flume::bounded(bound);
+        let shared = Arc::new(Shared::default());
+        let pace = Pace::Scheduled(Arc::clone(schedule));
+        let connection = Connection::new(backend, patience, Arc::clone(&shared), pace);
+        schedule.spawn(Box::pin(connection.serve_scheduled(requests)));
+        Self { inbox, shared, server: Arc::new(Mutex::new(Some(Server::Task))) }
     }
 
     pub(crate) async fn send(&self, request: Request) -> Result<(), StoreError> {
@@ -52,30 +74,36 @@ impl Thread {
         F: FnMut(&mut dyn Backend) -> Result<T, StoreError> + Send + 'static,
     {
         let (answer, wait) = oneshot::async_channel();
-        let call = Verb { speak: verb, idempotent, answer: Some(answer) };
+        let call = Verb { speak: verb, idempotent, answer, value: None };
         self.send(Request::Call(Box::new(call))).await?;
         wait.await.unwrap_or(Err(StoreError::Closed))
     }
 
     pub(crate) async fn close(&self) {
         self.shared.closing.store(true, Ordering::Relaxed);
-        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(handle) = handle else { return };
-        handle.thread().unpark();
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(server) = server else { return };
+        if let Server::Thread(handle) = &server {
+            handle.thread().unpark();
+        }
         let (closed, wait) = oneshot::async_channel();
         if self.send(Request::Close(closed)).await.is_ok() {
             // The connection is closed when the answer comes; the thread ends right after.
             let _ = wait.await;
         }
-        // A thread that panicked has told of it on its own.
-        let _ = handle.join();
+        if let Server::Thread(handle) = server {
+            // A thread that panicked has told of it on its own.
+            let _ = handle.join();
+        }
     }
 }
 
 struct Verb<T, F> {
     speak: F,
     idempotent: bool,
-    answer: Option<Answer<T>>,
+    answer: Answer<T>,
+    /// What it came to.
+    value: Option<T>,
 }
 
 impl<T, F> Call for Verb<T, F>
@@ -84,11 +112,7 @@ where
     F: FnMut(&mut dyn Backend) -> Result<T, StoreError> + Send,
 {
     fn attempt(&mut self, backend: &mut dyn Backend) -> Result<(), StoreError> {
-        let value = (self.speak)(backend)?;
-        if let Some(answer) = self.answer.take() {
-            // One who no longer waits has dropped its end.
-            let _ = answer.send(Ok(value));
-        }
+        self.value = Some((self.speak)(backend)?);
         Ok(())
     }
 
@@ -96,9 +120,14 @@ where
         self.idempotent
     }
 
-    fn fail(self: Box<Self>, error: StoreError) {
-        if let Some(answer) = self.answer {
-            let _ = answer.send(Err(error));
+    // One who no longer waits has dropped its end.
+    fn succeed(self: Box<Self>) {
+        if let Some(value) = self.value {
+            let _ = self.answer.send(Ok(value));
         }
+    }
+
+    fn fail(self: Box<Self>, error: StoreError) {
+        let _ = self.answer.send(Err(error));
     }
 }

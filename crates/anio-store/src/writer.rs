@@ -11,13 +11,14 @@
 //!                    one by one              wait, reconnect, send the same commit again
 //! ```
 //!
-//! The thread that reads is the same with another connection and no batches.
+//! The thread that reads is the same with another connection and no batches. In a simulation a task serves in
+//! the thread's place: the functions here are `async` for it alone, and never wait on a thread.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anio_core::plant::{Plant, is_planted};
 use flume::Receiver;
@@ -25,6 +26,7 @@ use flume::Receiver;
 use crate::backend::Backend;
 use crate::error::StoreError;
 use crate::record::{Batch, WorkerId};
+use crate::schedule::{Pace, at_once};
 
 /// The first and the longest wait before a call is tried again.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -45,11 +47,14 @@ pub(crate) enum Request {
 
 /// A verb with its arguments and its answer.
 pub(crate) trait Call: Send {
-    /// Speaks the verb and answers, when it went well.
+    /// Speaks the verb, and keeps what it came to when it went well.
     fn attempt(&mut self, backend: &mut dyn Backend) -> Result<(), StoreError>;
 
     /// Whether the verb may be spoken again when nobody knows whether it took effect.
     fn is_idempotent(&self) -> bool;
+
+    /// Answers what it came to.
+    fn succeed(self: Box<Self>);
 
     /// Answers that it went wrong.
     fn fail(self: Box<Self>, error: StoreError);
@@ -75,59 +80,86 @@ pub(crate) struct Connection {
     /// written again.
     has_succeeded: bool,
     shared: Arc<Shared>,
+    pace: Pace,
 }
 
 impl Connection {
-    pub(crate) fn new(backend: Box<dyn Backend>, patience: Duration, shared: Arc<Shared>) -> Self {
-        Self { backend, patience, numbers: HashMap::new(), has_succeeded: false, shared }
+    pub(crate) fn new(
+        backend: Box<dyn Backend>,
+        patience: Duration,
+        shared: Arc<Shared>,
+        pace: Pace,
+    ) -> Self {
+        Self { backend, patience, numbers: HashMap::new(), has_succeeded: false, shared, pace }
     }
 
-    /// Serves until the last sender is gone, or until it is told to close.
+    /// Serves on this thread until the last sender is gone, or until it is told to close.
     pub(crate) fn serve(mut self, inbox: &Receiver<Request>) {
-        let mut gathered = Vec::new();
         while let Ok(first) = inbox.recv() {
-            let mut requests: VecDeque<Request> = [first].into_iter().chain(inbox.drain()).collect();
-            while let Some(request) = requests.pop_front() {
-                match request {
-                    Request::Commit(batch, answer) => {
-                        gathered.push((batch, answer));
-                        let together = match requests.front() {
-                            Some(Request::Commit(next, _)) => may_join(&gathered, next),
-                            _ => false,
-                        };
-                        if !together {
-                            self.commit(&mut gathered);
-                        }
-                    }
-                    Request::Call(call) => self.call(call),
-                    Request::Close(closed) => {
-                        drop(self);
-                        let _ = closed.send(());
-                        return;
-                    }
-                }
-                self.shared.n_statements.store(self.backend.n_statements(), Ordering::Relaxed);
+            if let ControlFlow::Break(closed) = at_once(self.round(first, inbox)) {
+                self.end(closed);
+                return;
             }
         }
     }
 
-    fn call(&mut self, mut call: Box<dyn Call>) {
+    /// Serves as a task until the last sender is gone, or until it is told to close.
+    pub(crate) async fn serve_scheduled(mut self, inbox: Receiver<Request>) {
+        while let Ok(first) = inbox.recv_async().await {
+            if let ControlFlow::Break(closed) = self.round(first, &inbox).await {
+                self.end(closed);
+                return;
+            }
+        }
+    }
+
+    fn end(self, closed: oneshot::Sender<()>) {
+        drop(self);
+        let _ = closed.send(());
+    }
+
+    /// Does all that waits, the first of it in hand; breaks with whom to tell that the connection is closed.
+    async fn round(&mut self, first: Request, inbox: &Receiver<Request>) -> ControlFlow<oneshot::Sender<()>> {
+        let mut gathered = Vec::new();
+        let mut requests: VecDeque<Request> = [first].into_iter().chain(inbox.drain()).collect();
+        while let Some(request) = requests.pop_front() {
+            match request {
+                Request::Commit(batch, answer) => {
+                    gathered.push((batch, answer));
+                    let together = match requests.front() {
+                        Some(Request::Commit(next, _)) => may_join(&gathered, next),
+                        _ => false,
+                    };
+                    if !together {
+                        self.commit(&mut gathered).await;
+                    }
+                }
+                Request::Call(call) => self.call(call).await,
+                Request::Close(closed) => return ControlFlow::Break(closed),
+            }
+            self.shared.n_statements.store(self.backend.n_statements(), Ordering::Relaxed);
+        }
+        ControlFlow::Continue(())
+    }
+
+    async fn call(&mut self, mut call: Box<dyn Call>) {
         let again = call.is_idempotent();
-        if let Err(error) = self.persist(again, |backend| call.attempt(backend)) {
-            call.fail(error);
+        match self.persist(again, |backend| call.attempt(backend)).await {
+            Ok(()) => call.succeed(),
+            Err(error) => call.fail(error),
         }
     }
 
     /// Commits what has gathered as one transaction; where that is refused, batch by batch, so that only
     /// the guilty one fails.
-    fn commit(&mut self, gathered: &mut Vec<(Batch, Answer<()>)>) {
+    async fn commit(&mut self, gathered: &mut Vec<(Batch, Answer<()>)>) {
         let (batches, answers): (Vec<Batch>, Vec<Answer<()>>) = gathered.drain(..).unzip();
         let (merged, sizes) = merge(batches);
-        let outcome = self.commit_one(&merged);
+        let outcome = self.commit_one(&merged).await;
         match outcome {
             Err(error) if answers.len() > 1 && !is_of_the_connection(&error) => {
                 for (batch, answer) in split(merged, &sizes).into_iter().zip(answers) {
-                    let _ = answer.send(self.commit_one(&batch));
+                    let _ = answer.send(self.commit_one(&batch).await);
                 }
             }
             Err(error) => {
@@ -140,18 +172,22 @@ impl Connection {
         }
     }
 
-    fn commit_one(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let Some(worker) = batch.worker else { return self.commit_of_client(batch) };
+    async fn commit_one(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let Some(worker) = batch.worker else { return self.commit_of_client(batch).await };
         let number = 1 + match self.numbers.get(&worker) {
             Some(last) => *last,
-            None => self.persist(true, |backend| backend.last_commit(worker))?,
+            None => self.persist(true, |backend| backend.last_commit(worker)).await?,
         };
         let is_guessed = is_planted(Plant::UnknownIsFailure) || is_planted(Plant::UnknownIsSuccess);
-        let outcome = self.persist(!is_guessed, |backend| backend.commit(batch, number));
+        let outcome = self.persist(!is_guessed, |backend| backend.commit(batch, number)).await;
         match &outcome {
             Err(StoreError::OutcomeUnknown { .. }) if is_guessed => {
                 self.numbers.insert(worker, number);
-                return if is_planted(Plant::UnknownIsFailure) { self.commit_one(batch) } else { Ok(()) };
+                return if is_planted(Plant::UnknownIsFailure) {
+                    Box::pin(self.commit_one(batch)).await
+                } else {
+                    Ok(())
+                };
             }
             // Perhaps it is stored under this number: the next commit must not pass for it.
             Ok(()) | Err(StoreError::OutcomeUnknown { .. }) => {
@@ -166,7 +202,7 @@ impl Connection {
     }
 
     /// Without a worker there is no number: a commit that was sent again is known by its first run.
-    fn commit_of_client(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    async fn commit_of_client(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let mut in_doubt = false;
         self.persist(true, |backend| {
             let outcome = backend.commit(batch, 0);
@@ -179,19 +215,23 @@ impl Connection {
                 (outcome, _) => outcome,
             }
         })
+        .await
     }
 
     /// Tries until it goes well, or fails for good, or patience ends.
-    fn persist<T>(
+    async fn persist<T: Send>(
         &mut self,
         again_in_doubt: bool,
-        mut attempt: impl FnMut(&mut dyn Backend) -> Result<T, StoreError>,
+        mut attempt: impl FnMut(&mut dyn Backend) -> Result<T, StoreError> + Send,
     ) -> Result<T, StoreError> {
-        let until = Instant::now() + self.patience;
+        let until = self.pace.now() + self.patience;
         let mut pause = PAUSE_MIN;
         let mut in_doubt = None;
         loop {
-            let error = match attempt(&mut *self.backend) {
+            self.pace.travel().await;
+            let outcome = attempt(&mut *self.backend);
+            self.pace.travel().await;
+            let error = match outcome {
                 Ok(value) => {
                     self.has_succeeded = true;
                     return Ok(value);
@@ -210,9 +250,9 @@ impl Connection {
             if unknown && in_doubt.is_none() {
                 in_doubt = Some(error.for_another());
             }
-            let out_of_time = Instant::now() + pause > until || self.shared.closing.load(Ordering::Relaxed);
+            let out_of_time = self.pace.now() + pause > until || self.shared.closing.load(Ordering::Relaxed);
             if may_try && !out_of_time {
-                thread::park_timeout(pause);
+                self.pace.pause(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
             let reconnected = if broken { self.backend.reconnect() } else { Ok(()) };

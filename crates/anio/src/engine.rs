@@ -74,6 +74,12 @@ impl Engine {
         EngineBuilder::default()
     }
 
+    /// An engine over a scheduler that runs already: for simulations, which hold its store and its time.
+    #[doc(hidden)]
+    pub fn over(scheduler: Scheduler, shutdown_grace: Duration) -> Self {
+        Self { scheduler, shutdown_grace }
+    }
+
     /// Submits a run of a workflow on an input. The run is durable when the returned [`Submit`] has been
     /// awaited, and executes whatever becomes of this process.
     ///

@@ -10,7 +10,6 @@ use anio_store::record::{Prune, Reopening, Request, Requested, RunStatus};
 
 use crate::engine::Engine;
 use crate::run_handle::RunHandle;
-use crate::submit::now;
 use crate::{Error, Result};
 
 /// About how many rows one step of pruning deletes: a few milliseconds.
@@ -104,7 +103,7 @@ impl RunHandle {
             return Err(Error::UnknownTask { workflow, task: task.to_owned(), suggestion });
         };
         let key = TaskRunKey { task: position, map_index };
-        let fact = Fact { key, attempt: 0, at: now(), kind: FactKind::Cancelled };
+        let fact = Fact { key, attempt: 0, at: self.scheduler().now(), kind: FactKind::Cancelled };
         let fact = record_of(self.id(), &workflow, fact);
         let requested = self.scheduler().store().append(self.id(), vec![fact]).await?;
         self.requested(requested, "cancel a task of").await
@@ -192,7 +191,9 @@ impl Engine {
             if let Some(failure) = record.failure {
                 state.conclude(Conclusion::Failed(failure));
             }
-            let cleared = state.clearing(&clearing, now()).map_err(|error| Error::Clear { run, error })?;
+            let cleared = state
+                .clearing(&clearing, self.scheduler.now())
+                .map_err(|error| Error::Clear { run, error })?;
             let workflow = self.scheduler.workflow(record.workflow.as_str()).await?;
             let facts = cleared.into_iter().map(|fact| record_of(run, &workflow, fact));
             let reopening = Reopening { run, epoch, facts: facts.collect() };
@@ -234,7 +235,7 @@ impl Engine {
     /// Cancel safe: dropped, it stops after the step that is under way.
     pub async fn prune(&self, older_than: Duration, statuses: &[RunStatus]) -> Result<u64> {
         let micros = i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX);
-        let finished_before = Timestamp::from_micros(now().as_micros().saturating_sub(micros));
+        let finished_before = Timestamp::from_micros(self.scheduler.now().as_micros().saturating_sub(micros));
         let mut prune =
             Prune { finished_before, statuses: statuses.to_vec(), after: None, n_rows_max: PRUNE_ROWS_MAX };
         let mut n_runs = 0;

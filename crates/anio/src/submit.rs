@@ -85,7 +85,8 @@ impl<'a> Submit<'a> {
 
     /// The run starts after this time from now; see [`Submit::at`].
     pub fn after(self, delay: Duration) -> Self {
-        self.at(now().after(delay))
+        let time = self.engine.scheduler.now().after(delay);
+        self.at(time)
     }
 
     /// When this time comes and the run has not ended, it is stopped as by [`RunHandle::cancel`] and fails,
@@ -97,7 +98,8 @@ impl<'a> Submit<'a> {
 
     /// The run has to end within this time from now; see [`Submit::deadline`].
     pub fn within(self, limit: Duration) -> Self {
-        self.deadline(now().after(limit))
+        let time = self.engine.scheduler.now().after(limit);
+        self.deadline(time)
     }
 
     /// The run belongs to the trace of the one who asks for it: the
@@ -152,10 +154,6 @@ impl<'a> Submit<'a> {
         let workflow = self.workflow.name().to_string();
         Err(StoreError::InvalidOption { workflow, option: "traceparent", problem }.into())
     }
-}
-
-pub(crate) fn now() -> Timestamp {
-    Timestamp::from(chrono::Utc::now())
 }
 
 impl<'a> IntoFuture for Submit<'a> {

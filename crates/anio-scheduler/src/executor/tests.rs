@@ -21,7 +21,8 @@ async fn executed_when_called_off(lane: Lane) -> (BodyOutcome, usize) {
     let workflow = Workflow::builder("w").task("t", TaskOptions::new().lane(lane), body).build().unwrap();
     let task = workflow.plan().task(0);
     let (returns, mut answers) = unbounded_channel();
-    let around = Around { pool: Pool::new(1).unwrap(), pools: Arc::default(), board: Board::default() };
+    let (lanes, pool) = (Lanes::Threads, Pool::new(1).unwrap());
+    let around = Around { lanes, pool, pools: Arc::default(), board: Board::default() };
     let executor = Executor { around, returns, clock: Arc::new(SystemClock) };
     let run = RunId::from_uuid(Uuid::nil());
     let token = CancellationToken::new();

@@ -10,9 +10,9 @@ mod control;
 mod stop;
 mod submit;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anio_core::plant::{Plant, is_planted};
 use anio_core::run::{Conclusion, Effect, Event, TaskRunKey};
@@ -22,6 +22,7 @@ use anio_store::error::StoreError;
 use anio_store::record::{ClaimedRun, EndRecord, ParkRecord, Request, RunRecord, RunStatus};
 use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::stop::{StopPhase, Stopping};
@@ -32,6 +33,7 @@ use crate::executor::{Around, BodyOutcome, Executor, Returned, Slot, Ticket};
 use crate::keeper::{Keeper, Room};
 use crate::limit::Limits;
 use crate::live_run::{LiveRun, final_failure, record_of, take_up};
+use crate::map::Map;
 use crate::metrics::{Counters, IsEnd};
 use crate::pending::{InFlight, Pending, Submitted};
 use crate::ready::{Lane, slots_of};
@@ -54,9 +56,8 @@ pub(crate) struct Worker {
     /// Callbacks that have not returned.
     n_calls: usize,
     keeper: Keeper,
-    workflows: HashMap<WorkflowName, Workflow>,
-    /// Looked into several times per event: hashed faster than std does.
-    runs: foldhash::HashMap<RunId, LiveRun>,
+    workflows: Map<WorkflowName, Workflow>,
+    runs: Map<RunId, LiveRun>,
     metrics: Arc<Counters>,
     /// Bodies on tokio and on blocking threads.
     plain: Lane,
@@ -79,6 +80,8 @@ pub(crate) struct Worker {
     is_claiming: bool,
     /// When the next run is due that waits for its time.
     next_due: Option<Timestamp>,
+    /// Before this the queue is not looked at again for runs that are due.
+    due_looks_from: Instant,
     /// Why the store gave up.
     given_up: Option<String>,
     stopping: Option<Stopping>,
@@ -99,7 +102,7 @@ impl Worker {
         inbox: mpsc::WeakSender<Message>,
         messages: mpsc::Receiver<Message>,
         keeper: Keeper,
-        workflows: HashMap<WorkflowName, Workflow>,
+        workflows: Map<WorkflowName, Workflow>,
         around: Around,
     ) -> Self {
         let (sender, returns) = mpsc::unbounded_channel();
@@ -122,7 +125,7 @@ impl Worker {
             n_calls: 0,
             keeper,
             workflows,
-            runs: foldhash::HashMap::default(),
+            runs: Map::default(),
             metrics: Arc::new(Counters::new()),
             timers: Timers::default(),
             pending: Pending::default(),
@@ -136,6 +139,7 @@ impl Worker {
             has_queued: true,
             is_claiming: false,
             next_due: None,
+            due_looks_from: Instant::now(),
             given_up: None,
             stopping: None,
         }
@@ -586,18 +590,17 @@ impl Worker {
     }
 
     /// When the loop must wake by itself.
-    fn next_deadline(&self) -> Option<tokio::time::Instant> {
+    fn next_deadline(&self) -> Option<Instant> {
         let now = self.config.clock.now();
-        let timer = self.timers.next().map(|at| tokio::time::Instant::now() + at.since(now));
+        let timer = self.timers.next().map(|at| Instant::now() + at.since(now));
         // While a commit is under way its answer wakes the loop, which then gathers the notes.
-        let note =
-            self.pending.notes.next().filter(|_| self.commit.is_none()).map(tokio::time::Instant::from_std);
+        let note = self.pending.notes.next().filter(|_| self.commit.is_none());
         let stop = self
             .stopping
             .as_ref()
             .filter(|stop| stop.phase != StopPhase::Abandoned)
             .map(|stop| stop.deadline);
-        let due = self.next_due.map(|at| tokio::time::Instant::now() + at.since(now));
+        let due = self.next_due.map(|at| (Instant::now() + at.since(now)).max(self.due_looks_from));
         let opens = self.limits.opens().filter(|_| self.stopping.is_none());
         [timer, note, stop, opens, due].into_iter().flatten().min()
     }

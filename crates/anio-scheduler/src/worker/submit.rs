@@ -44,7 +44,7 @@ impl Worker {
         let n_room = self.config.live_runs_max.saturating_sub(self.runs.len() + self.n_submitting);
         let mut submitted = Submitted { ids: Vec::with_capacity(inputs.len()), live: Vec::new(), reply };
         for input in inputs {
-            let id = RunId::from_uuid(uuid::Uuid::now_v7());
+            let id = RunId::from_uuid(self.config.ids.next());
             let claim = options.due_at.is_none() && submitted.live.len() < n_room;
             let live = claim.then(|| {
                 let state = RunState::new(id, Arc::clone(plan), input.clone(), self.config.poison_deaths);

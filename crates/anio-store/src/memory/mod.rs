@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anio_core::plan::PlanRecord;
-use anio_core::{Fingerprint, RunId, WorkflowName};
+use anio_core::{Fingerprint, RunId, Timestamp, WorkflowName};
 
 use self::state::State;
 use self::watch::{Changing, Shared, Watch};
@@ -51,6 +51,23 @@ impl Memory {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store whose time comes from somewhere else: from a simulation, say.
+    pub fn with_clock(clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        let memory = Self::new();
+        memory.shared.state().set_clock(Box::new(clock));
+        memory
+    }
+
+    /// Whether this worker still has its lease: nobody has taken it, and it was not given back.
+    pub fn has_lease(&self, worker: WorkerId) -> bool {
+        self.shared.state().has_lease(worker)
+    }
+
+    /// How often something was changed.
+    pub fn n_changes(&self) -> u64 {
+        self.shared.state().n_changes
     }
 
     /// Moves the store's clock ahead: leases run out by it, and runs become due.

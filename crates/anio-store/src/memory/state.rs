@@ -26,7 +26,9 @@ pub(super) struct State {
     keys: HashMap<(WorkflowName, String), RunId>,
     workers: BTreeMap<WorkerId, Lease>,
     plans: HashMap<Fingerprint, Arc<PlanRecord>>,
-    /// How far the clock has been moved ahead of the machine's.
+    /// In place of the machine's.
+    clock: Option<Box<dyn Fn() -> Timestamp + Send + Sync>>,
+    /// How far the clock has been moved ahead.
     ahead: Duration,
     /// How often something was changed, for those who watch.
     pub(super) n_changes: u64,
@@ -74,9 +76,20 @@ impl State {
         self.ahead += by;
     }
 
+    pub(super) fn set_clock(&mut self, clock: Box<dyn Fn() -> Timestamp + Send + Sync>) {
+        self.clock = Some(clock);
+    }
+
     fn now(&self) -> Timestamp {
-        let machine = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp::default().after(machine + self.ahead)
+        let machine = || {
+            let machine = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            Timestamp::default().after(machine)
+        };
+        self.clock.as_ref().map_or_else(machine, |clock| clock()).after(self.ahead)
+    }
+
+    pub(super) fn has_lease(&self, worker: WorkerId) -> bool {
+        self.workers.get(&worker).is_some_and(|lease| !lease.lost)
     }
 
     fn standing(&mut self, worker: WorkerId) -> Result<&mut Lease, StoreError> {
