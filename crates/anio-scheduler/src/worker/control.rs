@@ -4,8 +4,10 @@
 use anio_core::run::{Event, FactKind, TaskRunKey};
 use anio_core::{RunId, Timestamp};
 use anio_store::record::{News, Request};
+use tokio::time::Instant;
 
 use super::Worker;
+use crate::config::LOOK_AGAIN_AFTER;
 use crate::scheduler::Message;
 
 impl Worker {
@@ -72,10 +74,13 @@ impl Worker {
         self.next_due = [self.next_due, due].into_iter().flatten().min();
     }
 
-    /// Looks at the queue when runs have become due.
+    /// Looks at the queue when runs have become due. It is the database that decides whether they are: where its
+    /// clock is behind this worker's, they may not be for a while, and are looked for again a little later.
     pub(super) fn look_for_due(&mut self, now: Timestamp) {
-        if self.next_due.is_some_and(|due| due <= now) {
+        let look_at = Instant::now();
+        if self.next_due.is_some_and(|due| due <= now) && look_at >= self.due_looks_from {
             self.next_due = None;
+            self.due_looks_from = look_at + LOOK_AGAIN_AFTER;
             self.has_queued = true;
             self.keeper.look(); // It brings the time of the next one.
         }
