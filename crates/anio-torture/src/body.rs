@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anio_core::task::{Callback, Ending, Rate, Settled};
-use anio_core::{
-    Backoff, Jitter, Lane, RetryPolicy, RunId, TaskCall, TaskError, TaskOptions, Timestamp, Workflow,
-};
+use anio_core::{Backoff, Jitter, RetryPolicy, RunId, TaskCall, TaskError, TaskOptions, Timestamp, Workflow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,6 +14,7 @@ use crate::blueprint::{Blueprint, Fortune, How, Inputs, RESOURCE, TaskBlueprint}
 use crate::diary::{Diary, Line, What};
 use crate::reference::told_of;
 use crate::settings::Settings;
+use crate::surroundings::Surroundings;
 
 /// The time-out of tasks that hang.
 const TIMEOUT: Duration = Duration::from_millis(30);
@@ -36,7 +35,7 @@ pub fn mended(settings: &Settings, run: RunId) -> PathBuf {
 ///
 /// # Errors
 /// None, unless the blueprint is wrong.
-pub fn workflow(blueprint: &Blueprint, settings: &Settings, diary: &Arc<Diary>) -> Result<Workflow> {
+pub fn workflow(blueprint: &Blueprint, around: &Arc<dyn Surroundings>) -> Result<Workflow> {
     let mut builder = Workflow::builder(&blueprint.name);
     for task in &blueprint.tasks {
         let name = |position: usize| blueprint.tasks[position].name.clone();
@@ -46,8 +45,7 @@ pub fn workflow(blueprint: &Blueprint, settings: &Settings, diary: &Arc<Diary>) 
             settled: task.settled.iter().map(|&dependency| name(dependency)).collect(),
             reads: blueprint.keys_read(task),
             task: task.clone(),
-            settings: settings.clone(),
-            diary: Arc::clone(diary),
+            around: Arc::clone(around),
         });
         builder = builder.task(&task.name, options(task), move |call| Arc::clone(&body).execute(call));
         for &dependency in &task.after {
@@ -63,19 +61,19 @@ pub fn workflow(blueprint: &Blueprint, settings: &Settings, diary: &Arc<Diary>) 
             builder = builder.when(when.condition(&blueprint.tasks));
         }
         if task.tells {
-            builder = builder.on_success(callback(diary)).on_failure(callback(diary));
+            builder = builder.on_success(callback(around)).on_failure(callback(around));
         }
     }
     Ok(builder.build()?)
 }
 
 /// Writes into the diary of what end it was called.
-fn callback(diary: &Arc<Diary>) -> Callback {
-    let diary = Arc::clone(diary);
+fn callback(around: &Arc<dyn Surroundings>) -> Callback {
+    let around = Arc::clone(around);
     Callback::new(move |ending: Ending| {
-        diary.write(&Line {
-            at: now(),
-            pid: std::process::id(),
+        around.write(&Line {
+            at: around.now(),
+            pid: around.pid(),
             what: What::Called,
             run: ending.run_id,
             task_run: (ending.name, ending.map_index),
@@ -103,8 +101,7 @@ struct Body {
     after: Vec<String>,
     settled: Vec<String>,
     reads: Vec<String>,
-    settings: Settings,
-    diary: Arc<Diary>,
+    around: Arc<dyn Surroundings>,
 }
 
 /// Writes when it is dropped, however its body ends.
@@ -112,21 +109,25 @@ struct Gone<'a>(&'a Body, Line);
 
 impl Drop for Gone<'_> {
     fn drop(&mut self) {
-        self.0.diary.write(&Line { at: now(), what: What::Gone, ..self.1.clone() });
+        self.0.around.write(&Line { at: self.0.around.now(), what: What::Gone, ..self.1.clone() });
     }
 }
 
 impl Body {
     async fn execute(self: Arc<Self>, call: TaskCall) -> Result<Value, TaskError> {
         let inputs = self.inputs(&call)?;
-        self.note(What::Begin, &call, &inputs);
+        let pid = self.around.enter(self.task.hangs()).await;
+        let line = |what| Line { at: self.around.now(), ..line(what, &call, inputs.hash(), pid) };
+        self.around.write(&line(What::Begin));
         let is_limited = self.task.needs > 0 || self.task.concurrency.is_some();
-        let _gone = is_limited.then(|| Gone(&self, line(What::Gone, &call, inputs.hash())));
-        self.pass_time().await;
-        let is_mended = self.task.wants_mending() && mended(&self.settings, call.handle().run_id()).exists();
+        let _gone = is_limited.then(|| Gone(&self, line(What::Gone)));
+        if !self.task.pace.is_zero() {
+            self.around.pass_time(self.task.lane, self.task.pace).await;
+        }
+        let is_mended = self.task.wants_mending() && self.around.is_mended(call.handle().run_id());
         let trouble = self.task.trouble_of(call.handle().map_index(), call.handle().attempt());
         if let Some(how) = trouble.filter(|_| !is_mended) {
-            self.note(What::Fail, &call, &inputs);
+            self.around.write(&line(What::Fail));
             match how {
                 How::Error => return Err(TaskError::message("fated to fail")),
                 How::Fatal => return Err(TaskError::fatal("fated to fail for good")),
@@ -142,7 +143,7 @@ impl Body {
                 context.insert(key, value)?;
             }
         }
-        self.note(What::End, &call, &inputs);
+        self.around.write(&line(What::End));
         Ok(self.task.output(&inputs))
     }
 
@@ -167,37 +168,19 @@ impl Body {
         }
         Ok(Inputs { map_index: call.handle().map_index(), n: call.input::<RunInput>()?.n, values, read })
     }
-
-    async fn pass_time(&self) {
-        let pace = self.task.pace;
-        match self.task.lane {
-            _ if pace.is_zero() => {}
-            Lane::Async => tokio::time::sleep(pace).await,
-            Lane::Cpu => {
-                let begun = Instant::now();
-                while begun.elapsed() < pace {
-                    std::hint::spin_loop();
-                }
-            }
-            Lane::Blocking => std::thread::sleep(pace),
-        }
-    }
-
-    fn note(&self, what: What, call: &TaskCall, inputs: &Inputs) {
-        note(&self.diary, what, call, inputs.hash());
-    }
 }
 
 /// Appends a line about a call.
 pub(crate) fn note(diary: &Diary, what: What, call: &TaskCall, inputs: u64) {
-    diary.write(&line(what, call, inputs));
+    diary.write(&Line { at: now(), ..line(what, call, inputs, std::process::id()) });
 }
 
-fn line(what: What, call: &TaskCall, inputs: u64) -> Line {
+/// A line that has no time yet.
+fn line(what: What, call: &TaskCall, inputs: u64, pid: u32) -> Line {
     let handle = call.handle();
     Line {
-        at: now(),
-        pid: std::process::id(),
+        at: Timestamp::default(),
+        pid,
         what,
         run: handle.run_id(),
         task_run: (handle.task().to_string(), handle.map_index()),

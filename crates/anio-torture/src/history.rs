@@ -42,6 +42,9 @@ pub struct History {
     pub n_bodies_max: usize,
     /// Processes that were stopped for longer than their lease, and went on.
     pub stops: Vec<Stop>,
+    /// Processes all of whose beginnings count for nothing, where that is known for certain: they had lost their
+    /// lease before each of them.
+    pub zombies: BTreeSet<u32>,
     /// Which processes said that their lease was lost, and when.
     pub lost: Vec<(u32, Timestamp)>,
     /// Processes that told that a graceful shutdown was over.
@@ -223,7 +226,7 @@ impl StoredRun {
         digest(outputs)
     }
 
-    fn new(record: RunRecord, facts: Vec<FactRecord>) -> Result<Self> {
+    pub(crate) fn new(record: RunRecord, facts: Vec<FactRecord>) -> Result<Self> {
         Ok(Self {
             id: record.id,
             workflow: record.workflow.to_string(),

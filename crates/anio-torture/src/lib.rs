@@ -37,8 +37,10 @@ pub mod points;
 pub mod reference;
 pub mod report;
 pub mod settings;
+pub mod simulate;
 pub mod special;
 pub mod storm;
+pub mod surroundings;
 pub mod worker;
 pub mod worker_process;
 

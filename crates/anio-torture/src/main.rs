@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use anio_torture::command::tell;
-use anio_torture::{Result, disk, lease, log, net, page, plants, points, storm, worker};
+use anio_torture::{Result, disk, lease, log, net, page, plants, points, simulate, storm, worker};
 use clap::{Parser, Subcommand};
 
 /// Does its worst to Anio, and checks what comes of it
@@ -27,6 +27,7 @@ enum Sub {
     Disk(disk::Command),
     Points(points::Command),
     Plants(plants::Command),
+    Simulate(simulate::Command),
     /// Shows what is recorded, as the tables of docs/reliability.md
     Figures(page::Figures),
     /// Is a worker, to be killed
@@ -51,6 +52,7 @@ fn main() -> Result<ExitCode> {
         Some(Sub::Points(command)) => command.run(),
         Some(Sub::Plants(command)) => command.run(),
         Some(Sub::Script { orders }) => play(&orders),
+        Some(Sub::Simulate(command)) => command.run(),
         Some(Sub::Figures(command)) => command.run(),
         Some(Sub::Worker { settings }) => work(&settings),
         None => args.storm.run(),

@@ -35,6 +35,7 @@ use crate::joint::Joint;
 use crate::operator;
 use crate::settings::Settings;
 use crate::special;
+use crate::surroundings::Process;
 
 /// How often a worker that runs until idle looks whether it is.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -53,9 +54,9 @@ pub async fn run(settings: Settings) -> Result<()> {
     let commands = listen();
     let diary = Arc::new(Diary::open(&settings.diary())?);
     let mut workflows = vec![special::gated(&settings.gate(), &diary)?, special::deadly(&diary)?];
-    let mut storm = Vec::new();
+    let (mut storm, process) = (Vec::new(), Process::around(&settings, &diary));
     for blueprint in Blueprint::all(settings.seed) {
-        storm.push(body::workflow(&blueprint, &settings, &diary)?);
+        storm.push(body::workflow(&blueprint, &process)?);
     }
     workflows.extend(storm.iter().cloned());
     let mut builder = Engine::builder()

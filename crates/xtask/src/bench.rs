@@ -43,12 +43,12 @@ fn is_for_sqlite_alone(args: &[OsString]) -> bool {
 }
 
 /// `bench parallel` is about threads and tasks alone, `torture figures` and `help` about nothing
-/// that executes, `torture disk` about SQLite.
+/// that executes, `torture disk` about SQLite, `torture simulate` about memory.
 fn is_without_engine(args: &[OsString]) -> bool {
     let is_option = |arg: &OsString| arg.to_string_lossy().starts_with("--");
     let first = args.first().map(|first| first.to_string_lossy());
     match first.as_deref() {
-        Some("figures" | "help" | "--help" | "disk") => true,
+        Some("figures" | "help" | "--help" | "disk" | "simulate") => true,
         Some("parallel") => args.iter().skip(1).all(is_option),
         _ => false,
     }

@@ -130,8 +130,8 @@ fn ancestors(tasks: &[TaskBlueprint]) -> Vec<Vec<usize>> {
     all
 }
 
-pub(super) fn chain(dice: &mut Dice) -> Vec<TaskBlueprint> {
-    let n_tasks = 5 + dice.position(26);
+pub(super) fn chain(dice: &mut Dice, n_min: usize, n_max: usize) -> Vec<TaskBlueprint> {
+    let n_tasks = n_min + dice.position(n_max - n_min + 1);
     let sums = dice.percent(50);
     let tasks = (0..n_tasks).map(|position| {
         let mut task = task(dice, position);
@@ -145,9 +145,9 @@ pub(super) fn chain(dice: &mut Dice) -> Vec<TaskBlueprint> {
     finish(dice, tasks)
 }
 
-pub(super) fn diamonds(dice: &mut Dice) -> Vec<TaskBlueprint> {
+pub(super) fn diamonds(dice: &mut Dice, n_min: usize, n_max: usize) -> Vec<TaskBlueprint> {
     let mut tasks = vec![task(dice, 0)];
-    while tasks.len() < 6 || tasks.len() < 20 && dice.percent(60) {
+    while tasks.len() < n_min || tasks.len() < n_max && dice.percent(60) {
         let top = tasks.len() - 1;
         let n_middle = 2 + dice.position(4);
         for _ in 0..n_middle {
@@ -159,8 +159,8 @@ pub(super) fn diamonds(dice: &mut Dice) -> Vec<TaskBlueprint> {
     finish(dice, tasks)
 }
 
-pub(super) fn random(dice: &mut Dice) -> Vec<TaskBlueprint> {
-    let n_tasks = 5 + dice.position(26);
+pub(super) fn random(dice: &mut Dice, n_min: usize, n_max: usize, list: Yields) -> Vec<TaskBlueprint> {
+    let n_tasks = n_min + dice.position(n_max - n_min + 1);
     let mut tasks: Vec<TaskBlueprint> = Vec::new();
     for position in 0..n_tasks {
         let mut task = task(dice, position);
@@ -172,11 +172,11 @@ pub(super) fn random(dice: &mut Dice) -> Vec<TaskBlueprint> {
             }
         }
         if dice.percent(15) {
-            task.yields = Yields::List;
+            task.yields = list;
         }
         if dice.percent(20) && position > 0 {
             let over = nearest + dice.position(position - nearest);
-            if (tasks[over].yields == Yields::List || tasks[over].mapped_over.is_some())
+            if (tasks[over].yields == list || tasks[over].mapped_over.is_some())
                 && !task.after.contains(&over)
             {
                 task.mapped_over = Some(over);
@@ -188,16 +188,20 @@ pub(super) fn random(dice: &mut Dice) -> Vec<TaskBlueprint> {
 }
 
 /// A list, a map over it, a map over that map (nested where its elements are lists), and a join; twice.
-pub(super) fn maps(dice: &mut Dice) -> Vec<TaskBlueprint> {
+pub(super) fn maps(dice: &mut Dice, n_max: u64, list: Yields) -> Vec<TaskBlueprint> {
     let mut tasks: Vec<TaskBlueprint> = Vec::new();
-    for _ in 0..=dice.below(2) {
-        let list = tasks.len();
-        let before = list.checked_sub(1).into_iter().collect();
-        tasks.push(TaskBlueprint { after: before, yields: Yields::List, ..task(dice, list) });
-        let yields = if dice.percent(30) { Yields::List } else { Yields::Number };
-        tasks.push(TaskBlueprint { mapped_over: Some(list), yields, ..task(dice, list + 1) });
-        tasks.push(TaskBlueprint { mapped_over: Some(list + 1), after: vec![list], ..task(dice, list + 2) });
-        tasks.push(TaskBlueprint { after: vec![list + 2, list], ..task(dice, list + 3) });
+    for _ in 0..=dice.below(n_max) {
+        let first = tasks.len();
+        let before = first.checked_sub(1).into_iter().collect();
+        tasks.push(TaskBlueprint { after: before, yields: list, ..task(dice, first) });
+        let yields = if dice.percent(30) { list } else { Yields::Number };
+        tasks.push(TaskBlueprint { mapped_over: Some(first), yields, ..task(dice, first + 1) });
+        tasks.push(TaskBlueprint {
+            mapped_over: Some(first + 1),
+            after: vec![first],
+            ..task(dice, first + 2)
+        });
+        tasks.push(TaskBlueprint { after: vec![first + 2, first], ..task(dice, first + 3) });
     }
     tasks.push(TaskBlueprint { after: vec![0], ..task(dice, tasks.len()) });
     finish(dice, tasks)

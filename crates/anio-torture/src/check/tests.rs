@@ -122,6 +122,7 @@ fn good() -> History {
         n_deaths: 0,
         n_bodies_max: 1,
         stops: Vec::new(),
+        zombies: BTreeSet::new(),
         lost: Vec::new(),
         rows: Vec::new(),
         stopped: BTreeSet::new(),

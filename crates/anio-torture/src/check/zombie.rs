@@ -47,7 +47,8 @@ pub(super) fn stale_begins(history: &History) -> HashSet<usize> {
         now = now.max(line.at);
         let is_within =
             |window: &Window| line.pid == window.pid && now >= window.from && line.at <= window.until;
-        if line.what == What::Begin && windows.iter().any(is_within) {
+        let is_stale = history.zombies.contains(&line.pid) || windows.iter().any(is_within);
+        if line.what == What::Begin && is_stale {
             stale.insert(position);
         }
     }

@@ -24,6 +24,7 @@ use crate::body::{self, RunInput, mended, now};
 use crate::diary::{Diary, Line, What};
 use crate::operator::{self, Ask, Asked};
 use crate::settings::Settings;
+use crate::surroundings::Process;
 use crate::worker::{self, LOOK_EVERY, say};
 
 /// A workflow that is pruned: nothing of it ever begins.
@@ -64,9 +65,9 @@ pub struct Orders {
 pub async fn run(orders: Orders) -> Result<()> {
     let Orders { settings, part, point } = orders;
     let diary = Arc::new(Diary::open(&settings.diary())?);
-    let mut workflows = Vec::new();
+    let (mut workflows, process) = (Vec::new(), Process::around(&settings, &diary));
     for blueprint in blueprints::all() {
-        workflows.push(body::workflow(&blueprint, &settings, &diary)?);
+        workflows.push(body::workflow(&blueprint, &process)?);
     }
     let husk = Workflow::builder(HUSK);
     workflows.push(husk.task("never", TaskOptions::new(), |_| async { Ok::<_, TaskError>(()) }).build()?);
