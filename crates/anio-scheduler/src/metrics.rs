@@ -75,14 +75,15 @@ pub struct Tasks {
     pub cancelled: u64,
 }
 
-/// Attempts: bodies that were begun, and how they ended.
+/// Attempts that were begun, and how they ended.
 ///
 /// `begun` is the sum of `succeeded`, `failed`, `declined`, `interrupted` and [`Now::executing`]. A task run that
 /// fails without a body (its condition cannot be decided, it was given up before its turn) has no attempt here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempts {
-    /// Bodies that were begun.
+    /// Attempts that were handed to their lane. One that is called off before the lane comes to it is interrupted,
+    /// and its body never begins.
     pub begun: u64,
     /// Ended with success.
     pub succeeded: u64,
@@ -170,7 +171,7 @@ impl Counters {
             tasks_failed: Count::new("anio_tasks_failed_total", "Task runs that failed for good."),
             tasks_skipped: Count::new("anio_tasks_skipped_total", "Task runs that were skipped."),
             tasks_cancelled: Count::new("anio_tasks_cancelled_total", "Task runs that were cancelled."),
-            begun: Count::new("anio_attempts_begun_total", "Attempts whose bodies were begun."),
+            begun: Count::new("anio_attempts_begun_total", "Attempts that were handed to their lane."),
             attempts_succeeded: Count::new(
                 "anio_attempts_succeeded_total",
                 "Attempts that ended with success.",

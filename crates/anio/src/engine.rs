@@ -204,11 +204,11 @@ impl Engine {
     ///
     /// # #[tokio::main]
     /// # async fn main() -> anio::Result<()> {
-    /// let greeting = Workflow::builder("greeting")
+    /// let counted = Workflow::builder("counted")
     ///     .task("greet", TaskOptions::new(), |_| async { Ok::<_, TaskError>("hello") })
     ///     .build()?;
     /// let engine = Engine::open("memory:").await?;
-    /// engine.run(greeting, ()).await?;
+    /// engine.run(counted, ()).await?;
     /// let metrics = engine.metrics();
     /// assert_eq!((metrics.runs.submitted, metrics.runs.succeeded), (1, 1));
     /// assert_eq!((metrics.tasks.succeeded, metrics.attempts.begun, metrics.now.executing), (1, 1, 0));

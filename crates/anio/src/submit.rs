@@ -117,17 +117,17 @@ impl<'a> Submit<'a> {
     ///
     /// # #[tokio::main]
     /// # async fn main() -> anio::Result<()> {
-    /// # let greeting = Workflow::builder("greeting")
+    /// # let traced = Workflow::builder("traced")
     /// #     .task("greet", TaskOptions::new(), |_: TaskCall| async { Ok::<_, TaskError>(()) })
     /// #     .build()?;
     /// let engine = Engine::open("memory:").await?;
     /// let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    /// engine.submit(greeting.clone(), ()).traceparent(header).await?;
+    /// engine.submit(traced.clone(), ()).traceparent(header).await?;
     ///
-    /// let error = engine.submit(greeting, ()).traceparent("00-1-1-1").await.unwrap_err();
+    /// let error = engine.submit(traced, ()).traceparent("00-1-1-1").await.unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "workflow \"greeting\": traceparent \"00-1-1-1\" is none: it is like \
+    ///     "workflow \"traced\": traceparent \"00-1-1-1\" is none: it is like \
     ///      00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     /// );
     /// # engine.shutdown().await

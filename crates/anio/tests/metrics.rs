@@ -212,8 +212,10 @@ fn at_rest_the_numbers_add_up_to_what_became_of_all_runs() {
         assert_eq!(runs.paused, runs.taken_up, "every run that was let go was resumed");
         assert_eq!((runs.parked, runs.given_back), (0, 0));
         assert_eq!(metrics.tasks, tasks);
-        assert_eq!(attempts.begun, n_bodies.load(Ordering::SeqCst));
         let Attempts { succeeded, failed, declined, interrupted, .. } = attempts;
+        // What is called off before its lane comes to it has no body.
+        let n_bodiless = attempts.begun - n_bodies.load(Ordering::SeqCst);
+        assert!(n_bodiless <= interrupted, "{n_bodiless} of {interrupted} interrupted have no body");
         assert_eq!(attempts.begun, succeeded + failed + declined + interrupted);
         assert_eq!(attempts.succeeded, tasks.succeeded);
         assert_eq!(now, Now::default());

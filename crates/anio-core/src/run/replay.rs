@@ -20,13 +20,13 @@ pub struct ReplayError {
 
 impl RunState {
     /// Reads one stored fact back; all facts of a run in their order lead to the state that it had. Where
-    /// task runs were cleared, those that [`since_cleared`] lets through.
+    /// task runs were cleared, those that [`since_cleared`](super::since_cleared) lets through.
     ///
     /// # Errors
     /// [`ReplayError`] when the fact does not fit: the rows were changed by hand, or the plan is another.
     ///
     /// # Panics
-    /// After [`Event::Begin`].
+    /// After [`Event::Begin`](super::Event::Begin).
     pub fn replay(&mut self, fact: &Fact) -> Result<(), ReplayError> {
         assert!(self.phase == Phase::Replaying, "facts are replayed before the run begins");
         let (key, plan) = (fact.key, Arc::clone(&self.plan));

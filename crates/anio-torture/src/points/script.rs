@@ -1,7 +1,7 @@
 //! What a process does while it passes the points: one thing after the other, so that the n-th call of a verb
 //! is about the same every time.
 //!
-//! It speaks as a [`worker`](crate::worker) does, tells the diary when it has told an end, and says at last how
+//! It speaks as a [`worker`] does, tells the diary when it has told an end, and says at last how
 //! often each verb was called: `COUNT <verb> <n>`.
 
 use std::fs::File;
