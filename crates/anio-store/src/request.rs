@@ -44,3 +44,15 @@ impl Step {
         }
     }
 }
+
+/// What one is told who asks a second time for facts to be added, because the answer was lost, and the facts
+/// are there.
+pub(crate) const fn appended_before(status: RunStatus) -> Requested {
+    match status {
+        // Whoever has it, or had it, has been told.
+        RunStatus::Running | RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled => {
+            Requested::Sent
+        }
+        RunStatus::Queued | RunStatus::Paused | RunStatus::Parked => Requested::Done(status),
+    }
+}

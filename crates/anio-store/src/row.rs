@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::StoreError;
-use crate::record::{FactRecord, Request, Requested, RunOptions, RunStatus};
+use crate::record::{FactRecord, Request, RunOptions};
 
 /// The word in `anio_runs.status` for a run of which a part is deleted: to every verb it is unknown.
 pub(crate) const PRUNING: &str = "pruning";
@@ -157,18 +157,6 @@ pub(crate) fn are_among(facts: &[FactRecord], stored: &[FactMark]) -> bool {
         })
     };
     !facts.is_empty() && facts.iter().all(is_stored)
-}
-
-/// What one is told who asks a second time for facts to be added, because the answer was lost, and the facts
-/// are there.
-pub(crate) const fn appended_before(status: RunStatus) -> Requested {
-    match status {
-        // Whoever has it, or had it, has been told.
-        RunStatus::Running | RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled => {
-            Requested::Sent
-        }
-        RunStatus::Queued | RunStatus::Paused | RunStatus::Parked => Requested::Done(status),
-    }
 }
 
 /// Makes the error for a row of a table that cannot be read.

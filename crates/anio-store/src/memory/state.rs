@@ -13,8 +13,7 @@ use crate::record::{
     Batch, Claim, ClaimedRun, FactRecord, NewRun, NewWorker, News, Prune, Pruned, Renewal, Reopening,
     Request, Requested, RunQuery, RunRecord, RunStatus, Submission, WorkerId,
 };
-use crate::request::Step;
-use crate::row::appended_before;
+use crate::request::{Step, appended_before};
 
 /// How many runs a list has where nobody says.
 const RUNS_DEFAULT: u32 = 100;

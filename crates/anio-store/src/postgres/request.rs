@@ -16,8 +16,8 @@ use super::schema::{anio_attempts, anio_runs};
 use super::{THEN, watch};
 use crate::error::StoreError;
 use crate::record::{FactRecord, Reopening, Request, Requested, RunStatus};
-use crate::request::Step;
-use crate::row::{FactMark, PRUNING, appended_before, are_among, corrupt_row};
+use crate::request::{Step, appended_before};
+use crate::row::{FactMark, PRUNING, are_among, corrupt_row};
 
 /// Asks something of a run: looks at it, and changes it where it is still as it was seen.
 pub(super) fn request(connection: &mut Connection, run: RunId, request: Request) -> Result<Requested, Inner> {

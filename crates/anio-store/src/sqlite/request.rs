@@ -9,8 +9,8 @@ use super::error::Failure;
 use super::query::{known, standing};
 use super::schema::{anio_attempts, anio_runs};
 use crate::record::{FactRecord, Reopening, Request, Requested, RunStatus};
-use crate::request::Step;
-use crate::row::{FactMark, appended_before, are_among};
+use crate::request::{Step, appended_before};
+use crate::row::{FactMark, are_among};
 
 /// Asks something of a run. The write lock is held.
 pub(super) fn request(

@@ -48,7 +48,8 @@ fn check_run(
             out.push(Violation { rule, run: Some(run.id), task_run: Some(name(fact)), found });
         };
         let heir = latest.iter().find(|(pid, at)| **pid != begin.pid && **at > begin.at);
-        if let Some((heir, at)) = heir {
+        let is_disputed = is_begun_by_another(fact, begin, lines);
+        if let Some((heir, at)) = heir.filter(|_| !is_disputed) {
             let found = format!(
                 "process {} began it {:?} before {heir} began something that was recorded first",
                 begin.pid,
@@ -56,8 +57,10 @@ fn check_run(
             );
             violate(Rule::OneOwnerCommits, found);
         }
-        let latest = latest.entry(begin.pid).or_insert(begin.at);
-        *latest = begin.at.max(*latest);
+        if !is_disputed {
+            let latest = latest.entry(begin.pid).or_insert(begin.at);
+            *latest = begin.at.max(*latest);
+        }
         let is_zombie = |stop: &&&Stop| {
             let knew_at = said_at(history, stop).unwrap_or(Timestamp::from_micros(i64::MAX));
             stop.pid == begin.pid && fact.at > stop.continued_at && fact.at < knew_at
@@ -77,6 +80,16 @@ fn check_run(
 fn said_at(history: &History, stop: &Stop) -> Option<Timestamp> {
     let of_it = history.lost.iter().filter(|(pid, at)| *pid == stop.pid && *at >= stop.continued_at);
     of_it.map(|(_, at)| *at).min()
+}
+
+/// Whether another process began the same attempt before this was recorded, not knowing that it was taken over
+/// from: which of them recorded it cannot be told.
+fn is_begun_by_another(fact: &FactRecord, begin: &Line, lines: &[&Line]) -> bool {
+    lines.iter().any(|line| {
+        let is_same =
+            line.what == What::Begin && line.attempt == fact.attempt && line.task_run == begin.task_run;
+        is_same && line.pid != begin.pid && line.at >= begin.at && line.at <= fact.at
+    })
 }
 
 /// When the attempt began whose end this fact tells, and the line with which its body did; where it is that of a

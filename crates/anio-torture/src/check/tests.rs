@@ -411,6 +411,22 @@ fn a_worker_that_was_stopped_may_record_what_it_does_once_it_knows() {
 }
 
 #[test]
+fn what_two_workers_began_is_not_laid_to_the_first() {
+    let mut history = good();
+    break_rule(Rule::OneOwnerCommits, &mut history);
+    // All is of one worker, but for the join.
+    history.diary.iter_mut().filter(|line| line.task_run.0 != "join").for_each(|line| line.pid = 2);
+    assert!(broken(&history).contains(&Rule::OneOwnerCommits));
+    // The owner of the list began the join too, right after one that it had taken over from.
+    let at = position_of(&history, "join", What::Begin);
+    let begun_at = Timestamp::from_micros(history.diary[at].at.as_micros() + 1);
+    let heir = begin_again(&mut history, "join", at);
+    history.diary[heir].pid = 2;
+    history.diary[heir].at = begun_at;
+    assert!(!broken(&history).contains(&Rule::OneOwnerCommits));
+}
+
+#[test]
 fn what_one_zombie_begins_does_not_tell_that_another_was_taken_over_from() {
     let mut history = good();
     let stop = stop_and_take_over(&mut history);
