@@ -28,34 +28,26 @@ pub(crate) struct FactColumns<'a> {
 impl<'a> FactColumns<'a> {
     /// The columns of a fact.
     pub(crate) fn of(kind: &'a FactKind) -> Self {
+        let columns = Self { kind: kind.word(), ..Self::default() };
         match kind {
-            FactKind::Started => Self { kind: "started", ..Self::default() },
+            FactKind::Started | FactKind::Cancelled | FactKind::Cleared | FactKind::Called => columns,
             FactKind::Succeeded { started_at, output, writes } => Self {
-                kind: "succeeded",
                 started_at: Some(started_at.as_micros()),
                 writes: writes.as_deref().map(to_json),
                 output: Some(output.json().get()),
-                ..Self::default()
+                ..columns
             },
             FactKind::Failed { started_at, failure, retry_at } => Self {
-                kind: "failed",
                 started_at: Some(started_at.as_micros()),
                 retry_at: retry_at.map(Timestamp::as_micros),
                 failure: Some(to_json(&**failure)),
-                ..Self::default()
+                ..columns
             },
             FactKind::Interrupted { started_at } => {
-                Self { kind: "interrupted", started_at: Some(started_at.as_micros()), ..Self::default() }
+                Self { started_at: Some(started_at.as_micros()), ..columns }
             }
-            FactKind::Skipped { reason } => {
-                Self { kind: "skipped", failure: Some(to_json(reason)), ..Self::default() }
-            }
-            FactKind::Expanded { n } => {
-                Self { kind: "expanded", width: Some(i64::from(*n)), ..Self::default() }
-            }
-            FactKind::Cancelled => Self { kind: "cancelled", ..Self::default() },
-            FactKind::Cleared => Self { kind: "cleared", ..Self::default() },
-            FactKind::Called => Self { kind: "called", ..Self::default() },
+            FactKind::Skipped { reason } => Self { failure: Some(to_json(reason)), ..columns },
+            FactKind::Expanded { n } => Self { width: Some(i64::from(*n)), ..columns },
         }
     }
 }

@@ -25,7 +25,7 @@ use self::life::Life;
 pub use self::rule::{Rule, Violation};
 use crate::blueprint::{Blueprint, Fate};
 use crate::diary::{Line, What};
-use crate::history::{History, StoredRun, word};
+use crate::history::{History, StoredRun};
 use crate::intent::Intent;
 use crate::reference::{self, Expected, ExpectedTaskRun, TaskRunName};
 
@@ -231,8 +231,8 @@ impl RunCheck<'_> {
         for fact in self.life.facts.iter().filter(|fact| fact.kind != FactKind::Cancelled) {
             let name = (fact.task.to_string(), fact.map_index);
             let is_expansion = matches!(fact.kind, FactKind::Expanded { .. });
-            if !is_expansion && !seen.insert((name.clone(), fact.attempt, word(fact))) {
-                let found = format!("{} of attempt {} is there twice", word(fact), fact.attempt);
+            if !is_expansion && !seen.insert((name.clone(), fact.attempt, fact.kind.word())) {
+                let found = format!("{} of attempt {} is there twice", fact.kind.word(), fact.attempt);
                 self.violate(Rule::FactsAreRecordedOnce, Some(&name), found);
             }
         }
@@ -342,7 +342,7 @@ const fn is_final(fact: &FactRecord) -> bool {
 
 fn in_short(fact: &FactRecord) -> String {
     let index = fact.map_index.map_or_else(String::new, |index| format!("[{index}]"));
-    format!("{}{index} {} {}", fact.task, word(fact), fact.attempt)
+    format!("{}{index} {} {}", fact.task, fact.kind.word(), fact.attempt)
 }
 
 fn all_in_short(facts: &[&FactRecord]) -> String {

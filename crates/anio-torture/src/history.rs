@@ -182,21 +182,6 @@ pub async fn read_runs(url: &str) -> Result<Vec<StoredRun>> {
     Ok(runs)
 }
 
-/// What a fact tells, in a word.
-pub const fn word(fact: &FactRecord) -> &'static str {
-    match fact.kind {
-        FactKind::Started => "started",
-        FactKind::Succeeded { .. } => "succeeded",
-        FactKind::Failed { .. } => "failed",
-        FactKind::Interrupted { .. } => "interrupted",
-        FactKind::Skipped { .. } => "skipped",
-        FactKind::Expanded { .. } => "expanded",
-        FactKind::Cancelled => "cancelled",
-        FactKind::Cleared => "cleared",
-        FactKind::Called => "called",
-    }
-}
-
 impl StoredRun {
     /// All its outputs, as one number.
     pub fn outputs(&self) -> u64 {

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anio::{Engine, EngineBuilder};
 use serde::{Deserialize, Serialize};
+
+use crate::blueprint::{RESOURCE, RESOURCE_UNITS};
 
 /// What a worker does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,6 +67,17 @@ impl Settings {
             weather: false,
             errand: None,
         }
+    }
+
+    /// An engine as it is set here, with no store yet and no workflows.
+    pub fn engine(&self) -> EngineBuilder {
+        Engine::builder()
+            .lease(self.lease)
+            .poison_after(self.poison_after)
+            .resource(RESOURCE, RESOURCE_UNITS)
+            .concurrency(self.concurrency)
+            .cpu_threads(self.cpu_threads)
+            .shutdown_grace(self.grace)
     }
 
     /// The file of the bodies' diary.

@@ -18,13 +18,13 @@ use std::io::{BufRead as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anio::{Engine, Outcome, RunHandle};
+use anio::{Engine, EngineBuilder, Outcome, RunHandle};
 use anio_core::{RunId, Workflow};
 use anio_store::record::{Durability, RunQuery, RunStatus};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::Result;
-use crate::blueprint::{Blueprint, RESOURCE, RESOURCE_UNITS};
+use crate::blueprint::Blueprint;
 use crate::body::{self, RunInput, now};
 use crate::diary::Diary;
 use crate::dice::{Dice, mix};
@@ -59,20 +59,10 @@ pub async fn run(settings: Settings) -> Result<()> {
         storm.push(body::workflow(&blueprint, &process)?);
     }
     workflows.extend(storm.iter().cloned());
-    let mut builder = Engine::builder()
-        .store(&settings.url)
-        .durability(if settings.relaxed { Durability::Relaxed } else { Durability::Full })
-        .lease(settings.lease)
-        .poison_after(settings.poison_after)
-        .resource(RESOURCE, RESOURCE_UNITS)
-        .concurrency(settings.concurrency)
-        .cpu_threads(settings.cpu_threads)
-        .shutdown_grace(settings.grace);
-    for workflow in &workflows {
-        builder = builder.workflow(workflow.clone());
-    }
+    let durability = if settings.relaxed { Durability::Relaxed } else { Durability::Full };
+    let builder = settings.engine().store(&settings.url).durability(durability);
     say("STARTING");
-    let engine = builder.start().await?;
+    let engine = workflows.iter().cloned().fold(builder, EngineBuilder::workflow).start().await?;
     say("UP");
     if let Some(n_runs) = settings.errand {
         return errand::run(&engine, &storm, n_runs).await;

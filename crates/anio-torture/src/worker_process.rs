@@ -220,6 +220,23 @@ impl Drop for WorkerProcess {
     }
 }
 
+/// Waits for a process to end, and kills one that does not in time; `None` for that.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn end_or_kill(child: &mut Child, patience: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
+}
+
 fn read_events(output: ChildStdout) -> Receiver<Event> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {

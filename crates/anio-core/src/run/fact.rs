@@ -83,6 +83,23 @@ pub enum FactKind {
     Called,
 }
 
+impl FactKind {
+    /// The word for it, as it is stored.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Succeeded { .. } => "succeeded",
+            Self::Failed { .. } => "failed",
+            Self::Interrupted { .. } => "interrupted",
+            Self::Skipped { .. } => "skipped",
+            Self::Expanded { .. } => "expanded",
+            Self::Cancelled => "cancelled",
+            Self::Cleared => "cleared",
+            Self::Called => "called",
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunEnd {

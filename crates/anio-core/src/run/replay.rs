@@ -116,19 +116,8 @@ impl RunState {
 }
 
 fn misfit_of(plan: &Plan, fact: &Fact) -> ReplayError {
-    let word = match fact.kind {
-        FactKind::Started => "started",
-        FactKind::Succeeded { .. } => "succeeded",
-        FactKind::Failed { .. } => "failed",
-        FactKind::Interrupted { .. } => "interrupted",
-        FactKind::Skipped { .. } => "skipped",
-        FactKind::Expanded { .. } => "expanded",
-        FactKind::Cancelled => "cancelled",
-        FactKind::Cleared => "cleared",
-        FactKind::Called => "called",
-    };
     ReplayError {
         task: plan.task(fact.key.task).name.to_string(),
-        fact: format!("{word} (attempt {})", fact.attempt),
+        fact: format!("{} (attempt {})", fact.kind.word(), fact.attempt),
     }
 }

@@ -6,41 +6,39 @@
 //! the runs ask to persist meanwhile gathers for the next.
 
 mod bodies;
+mod commit;
 mod control;
+mod lease;
 mod stop;
 mod submit;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anio_core::plant::{Plant, is_planted};
 use anio_core::run::{Conclusion, Effect, Event, TaskRunKey};
 use anio_core::{Fingerprint, RunId, Timestamp, Workflow, WorkflowName};
 use anio_store::Store;
 use anio_store::error::StoreError;
-use anio_store::record::{ClaimedRun, EndRecord, ParkRecord, Request, RunRecord, RunStatus};
-use futures::future::BoxFuture;
+use anio_store::record::{EndRecord, RunStatus};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::commit::Commit;
 use self::stop::{StopPhase, Stopping};
 use crate::callback::{Callbacks, Called};
 use crate::config::{Config, INBOX_MESSAGES_MAX};
 use crate::error::Error;
 use crate::executor::{Around, BodyOutcome, Executor, Returned, Slot, Ticket};
-use crate::keeper::{Keeper, Room};
+use crate::keeper::Keeper;
 use crate::limit::Limits;
-use crate::live_run::{LiveRun, final_failure, record_of, take_up};
+use crate::live_run::{LiveRun, final_failure, record_of};
 use crate::map::Map;
 use crate::metrics::{Counters, IsEnd};
-use crate::pending::{InFlight, Pending, Submitted};
-use crate::ready::{Lane, slots_of};
+use crate::pending::Pending;
+use crate::ready::Lane;
 use crate::scheduler::{Finished, Message, register};
 use crate::timer::Timers;
-
-type Commit = (BoxFuture<'static, Result<(), StoreError>>, InFlight);
 
 /// The loop that owns all runs of this worker.
 pub(crate) struct Worker {
@@ -290,42 +288,6 @@ impl Worker {
         }
     }
 
-    /// Runs have come back (resumed, or to be done again) before the answer was read of the commit by which
-    /// they went. That commit was durable before they could be claimed, so its answer is there.
-    async fn let_go_first(&mut self) {
-        if let Some((commit, _)) = &mut self.commit {
-            let result = commit.await;
-            self.given_up = self.on_committed(result).await;
-        }
-    }
-
-    fn take_up(&mut self, claimed: &ClaimedRun) {
-        let Some(workflow) = self.workflows.get(&claimed.run.workflow).cloned() else { return };
-        match take_up(claimed, &workflow, self.config.poison_deaths) {
-            Ok(state) => {
-                let RunRecord { id, epoch, requested, news, ref options, .. } = claimed.run;
-                let mut live = LiveRun::new(state, workflow, self.cancellation.child_token());
-                live.n_news = news;
-                self.runs.insert(id, live.resumed(claimed, self.config.trace.as_deref()));
-                self.metrics.taken_up();
-                self.metrics.held(self.runs.len());
-                let now = self.config.clock.now();
-                match requested.filter(|_| !is_planted(Plant::RequestLost)) {
-                    Some(Request::Cancel) => self.apply(id, now, Event::Cancel),
-                    Some(Request::Pause) => self.apply(id, now, Event::Pause),
-                    Some(Request::Resume) | None => {}
-                }
-                self.mind_deadline(id, options.deadline, now);
-                self.apply(id, now, Event::Begin { epoch });
-            }
-            Err(reason) => {
-                tracing::warn!(run_id = %claimed.run.id, workflow = %claimed.run.workflow, %reason, "parked");
-                self.metrics.parked();
-                self.pending.batch.parks.push(ParkRecord { run: claimed.run.id, reason });
-            }
-        }
-    }
-
     fn on_returned(&mut self, returned: Returned) {
         let Returned { ticket: Ticket { run, key, attempt, worker, lane, held }, at, outcome, slot } =
             returned;
@@ -356,46 +318,6 @@ impl Worker {
         }
     }
 
-    async fn on_committed(&mut self, result: Result<(), StoreError>) -> Option<String> {
-        let (_, in_flight) = self.commit.take().expect("what has answered was under way");
-        match result {
-            Ok(()) => {
-                let now = self.config.clock.now();
-                for (run, n) in in_flight.durable {
-                    if let Some(progress) = self.runs.get(&run).and_then(|live| live.progress.as_ref()) {
-                        progress.send_replace(n);
-                    }
-                    self.apply(run, now, Event::Committed { n });
-                }
-                for Submitted { ids, live, reply } in in_flight.submitted {
-                    // Only now are those that did not fit to be found in the queue.
-                    self.has_queued |= live.len() < ids.len();
-                    self.metrics.submitted(ids.len());
-                    drop(reply.send(Ok(ids)));
-                    self.n_submitting -= live.len();
-                    for (live, deadline) in live {
-                        let id = live.state.id();
-                        self.runs.insert(id, live);
-                        self.metrics.held(self.runs.len());
-                        self.mind_deadline(id, deadline, now);
-                        self.apply(id, now, Event::Begin { epoch: 0 });
-                    }
-                }
-                None
-            }
-            Err(StoreError::LeaseLost) => {
-                refuse(in_flight.submitted, "its lease was lost");
-                self.lose_lease().await;
-                None
-            }
-            Err(error) => {
-                let reason = error.to_string();
-                refuse(in_flight.submitted, &reason);
-                Some(reason)
-            }
-        }
-    }
-
     fn on_timer(&mut self) {
         let now = self.config.clock.now();
         while let Some((deadline, run, key)) = self.timers.pop_due(now) {
@@ -403,55 +325,6 @@ impl Worker {
         }
         self.look_for_due(now);
         self.stop_further(now);
-    }
-
-    /// Another worker has taken over: nothing that is held here counts any more.
-    async fn lose_lease(&mut self) {
-        // First, so that nothing begins any more when it is told.
-        self.cancellation.cancel();
-        self.cancellation = CancellationToken::new();
-        tracing::error!(
-            worker = %self.keeper.worker,
-            n_runs = self.runs.len(),
-            "the lease is lost: another worker has taken over; this one drops its runs and begins anew"
-        );
-        self.metrics.gave_all_back();
-        if let Some((_, in_flight)) = self.commit.take() {
-            refuse(in_flight.submitted, "its lease was lost");
-        }
-        self.stored_plans.clear();
-        // Those that were about to start never do; the slots of running bodies come back with their answers.
-        let starting = self.runs.values().flat_map(|live| {
-            let plan = live.workflow.plan();
-            live.state.starting().map(|key| slots_of(&plan.task(key.task).definition.options))
-        });
-        for lane in starting.collect::<Vec<_>>() {
-            self.lane(lane).n_used -= 1;
-        }
-        // Who watches is told that the run is not held here, and looks in the store.
-        let watchers = self.runs.drain().flat_map(|(_, live)| live.watchers);
-        watchers.for_each(|watcher| drop(watcher.send(None)));
-        self.timers.clear();
-        self.plain.clear();
-        self.cpu.clear();
-        self.limits.clear();
-        refuse(std::mem::take(&mut self.pending.submitted), "its lease was lost");
-        self.n_submitting = 0;
-        self.pending = Pending::default();
-        self.is_claiming = false;
-        self.has_queued = true;
-        let mut delay = Duration::from_millis(100);
-        while self.inbox.strong_count() > 0 {
-            match Keeper::start(&self.store, &self.config, self.inbox.clone()).await {
-                Ok(keeper) => {
-                    self.keeper = keeper;
-                    return;
-                }
-                Err(error) => tracing::warn!(%error, "no new lease yet"),
-            }
-            tokio::time::sleep(delay).await;
-            delay = (delay * 2).min(Duration::from_secs(10));
-        }
     }
 
     // ------ the state machine and the world ------
@@ -532,63 +405,6 @@ impl Worker {
         }
     }
 
-    fn mark_dirty(&mut self, run: RunId) -> Option<&LiveRun> {
-        let live = self.runs.get_mut(&run)?;
-        if !live.is_dirty {
-            live.is_dirty = true;
-            self.pending.runs.push(run);
-        }
-        Some(live)
-    }
-
-    // ------ the writer ------
-
-    /// Hands what has gathered to the store, unless the last batch is still under way.
-    fn flush(&mut self) {
-        if self.commit.is_some() {
-            return;
-        }
-        self.gather_notes();
-        if self.pending.batch.is_empty() {
-            return;
-        }
-        let mut batch = std::mem::take(&mut self.pending.batch);
-        batch.worker = Some(self.keeper.worker);
-        let submitted = std::mem::take(&mut self.pending.submitted);
-        let runs = std::mem::take(&mut self.pending.runs);
-        let mut durable = Vec::with_capacity(runs.len());
-        for run in runs {
-            if let Some(live) = self.runs.get_mut(&run) {
-                live.is_dirty = false;
-                durable.push((run, live.state.n_persisted()));
-            }
-        }
-        if is_planted(Plant::EndToldEarly) {
-            let now = self.config.clock.now();
-            for end in &batch.ends {
-                let n = self.runs.get(&end.run).map_or(0, |live| live.state.n_persisted());
-                self.apply(end.run, now, Event::Committed { n });
-            }
-        }
-        let store = self.store.clone();
-        let commit = Box::pin(async move { store.commit(batch).await });
-        self.commit = Some((commit, InFlight { submitted, durable }));
-    }
-
-    /// Adds the starts of attempts that have been running for a while.
-    fn gather_notes(&mut self) {
-        let (now, runs) = (Instant::now(), &self.runs);
-        let is_running = |run, key, attempt| {
-            runs.get(&run).is_some_and(|live: &LiveRun| live.state.is_running(key, attempt))
-        };
-        self.pending.notes.drop_ended(is_running);
-        while let Some((run, fact)) = self.pending.notes.pop_old(now) {
-            if is_running(run, fact.key, fact.attempt) {
-                self.pending.batch.facts.push(record_of(run, &runs[&run].workflow, fact));
-            }
-        }
-    }
-
     /// When the loop must wake by itself.
     fn next_deadline(&self) -> Option<Instant> {
         let now = self.config.clock.now();
@@ -603,22 +419,5 @@ impl Worker {
         let due = self.next_due.map(|at| (Instant::now() + at.since(now)).max(self.due_looks_from));
         let opens = self.limits.opens().filter(|_| self.stopping.is_none());
         [timer, note, stop, opens, due].into_iter().flatten().min()
-    }
-
-    fn claim_if_room(&mut self) {
-        let n_held = self.runs.len() + self.n_submitting;
-        let n_runs = self.config.live_runs_max.saturating_sub(n_held);
-        // Half of the room at least, so that claims come in batches too.
-        let is_worth_it = n_runs * 2 >= self.config.live_runs_max;
-        if self.has_queued && !self.is_claiming && is_worth_it && self.stopping.is_none() {
-            self.is_claiming = self.keeper.requests.try_send(Room { n_runs }).is_ok();
-            self.has_queued = !self.is_claiming; // What is queued from here on may miss this claim.
-        }
-    }
-}
-
-fn refuse(submitted: Vec<Submitted>, reason: &str) {
-    for submitted in submitted {
-        drop(submitted.reply.send(Err(Error::Stopped { reason: Some(reason.to_owned()) })));
     }
 }

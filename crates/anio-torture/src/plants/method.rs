@@ -6,12 +6,13 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anio_core::plant::{Plant, VARIABLE};
 use serde_json::Value;
 
 use crate::Result;
+use crate::worker_process::end_or_kill;
 
 /// A way to find bugs; the quickest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -208,15 +209,6 @@ fn run(
         .stdout(File::create(&output)?)
         .stderr(Stdio::null())
         .spawn()?;
-    let deadline = Instant::now() + patience;
-    let mut status = child.try_wait()?;
-    while status.is_none() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(20));
-        status = child.try_wait()?;
-    }
-    if status.is_none() {
-        child.kill()?;
-        child.wait()?;
-    }
+    let status = end_or_kill(&mut child, patience)?;
     Ok((status, std::fs::read_to_string(output)?))
 }

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anio_core::Timestamp;
 use anio_testkit::postgres::{Database, Server};
@@ -17,7 +17,7 @@ use crate::body::now;
 use crate::check;
 use crate::settings::Settings;
 use crate::storm::{Aftermath, Life};
-use crate::worker_process::{Event, event_of};
+use crate::worker_process::{Event, end_or_kill, event_of};
 
 /// How long a process may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -142,15 +142,8 @@ impl Stage {
             let mut text = String::new();
             output.read_to_string(&mut text).map(|_| text)
         });
-        let deadline = Instant::now() + PATIENCE;
-        let mut status = child.try_wait()?;
-        while status.is_none() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(2));
-            status = child.try_wait()?;
-        }
+        let status = end_or_kill(&mut child, PATIENCE)?;
         if status.is_none() {
-            child.kill()?;
-            child.wait()?;
             self.aftermath.surprises.push(format!("process {pid} ({part:?}) did not come to its end"));
         }
         let may_die = point.is_some() || part == Part::Wreck;

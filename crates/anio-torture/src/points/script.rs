@@ -19,7 +19,6 @@ use super::backend::{Fated, Pointed};
 use super::blueprints::{self, DAGS, N, dag};
 use super::point::Point;
 use crate::Result;
-use crate::blueprint::{RESOURCE, RESOURCE_UNITS};
 use crate::body::{self, RunInput, mended, now};
 use crate::diary::{Diary, Line, What};
 use crate::operator::{self, Ask, Asked};
@@ -77,14 +76,7 @@ pub async fn run(orders: Orders) -> Result<()> {
     let backend = tokio::task::spawn_blocking(move || Pointed::connect(&url, its_fate)).await??;
     let options = StoreOptions { patience: PATIENCE, ..StoreOptions::default() };
     let store = Store::with_backend(Box::new(backend), options).await?;
-    let builder = Engine::builder()
-        .open_store(store)
-        .lease(settings.lease)
-        .poison_after(settings.poison_after)
-        .resource(RESOURCE, RESOURCE_UNITS)
-        .concurrency(settings.concurrency)
-        .cpu_threads(settings.cpu_threads)
-        .shutdown_grace(settings.grace);
+    let builder = settings.engine().open_store(store);
     let engine = workflows.iter().cloned().fold(builder, anio::EngineBuilder::workflow).start().await?;
     say("UP");
     let script = Script { engine, settings, workflows, diary };

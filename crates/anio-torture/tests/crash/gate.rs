@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anio_core::RunId;
 use anio_core::run::FactKind;
 use anio_torture::diary::{self, What};
-use anio_torture::history::{StoredRun, word};
+use anio_torture::history::StoredRun;
 use anio_torture::settings::Settings;
 use anio_torture::special::GATED;
 use anio_torture::worker_process::{Event, WorkerProcess};
@@ -45,7 +45,7 @@ pub(crate) fn finish(settings: &Settings) {
 
 /// The facts of a task in short: their kinds and attempts.
 pub(crate) fn facts_of(run: &StoredRun, task: &str) -> Vec<(&'static str, u32)> {
-    run.facts.iter().filter(|fact| fact.task == *task).map(|fact| (word(fact), fact.attempt)).collect()
+    run.facts.iter().filter(|fact| fact.task == *task).map(|fact| (fact.kind.word(), fact.attempt)).collect()
 }
 
 /// Which process brought a task of a gated run to its end.
