@@ -3,17 +3,23 @@
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::play::{Played, play};
 use crate::Result;
 use crate::command::{Budget, conclude, session, tell};
 use crate::ledger::Entry;
 
-/// How often it is told how far it is.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+/// What the ledger calls it.
+const METHOD: &str = "simulate";
 
-/// How many seeds that went wrong are shown with their steps.
+/// Where the runs are kept.
+const BACKEND: &str = "memory";
+
+/// After how many schedules they are recorded, and it is told how far it is.
+const SLICE: u64 = 10_000;
+
+/// How many seeds of a slice that went wrong are shown with their steps.
 const SHOWN_MAX: u64 = 3;
 
 /// Plays schedules in virtual time: workers, clients, crashes, a database that fails; all from a seed
@@ -24,6 +30,9 @@ pub struct Command {
     /// How many schedules, each by the seed after the last
     #[arg(long, default_value_t = 10_000)]
     count: u64,
+    /// Go on from what is recorded until so many schedules are on record, with the next seeds
+    #[arg(long, value_name = "SCHEDULES", requires = "record", conflicts_with = "count")]
+    until: Option<u64>,
     /// Show every step
     #[arg(long)]
     trace: bool,
@@ -38,18 +47,40 @@ impl Command {
     /// # Errors
     /// Those of the ledger.
     pub fn run(&self) -> Result<ExitCode> {
-        let figures = self.play();
-        self.budget.record(&figures)?;
-        conclude(&[figures])
+        let (begun, deadline) = (Instant::now(), self.budget.deadline());
+        let (mut seed, mut left) = self.seeds()?;
+        let mut sum = Entry::new(METHOD, BACKEND, session());
+        let is_time = || deadline.is_none_or(|deadline| Instant::now() < deadline);
+        while left > 0 && is_time() {
+            let count = left.min(SLICE);
+            let slice = self.play(&sum.session, seed, count, deadline);
+            self.budget.record(&slice)?;
+            sum.add(&slice);
+            (seed, left) = (seed.wrapping_add(count), left - count);
+            let n = sum.of("schedules");
+            let rate = n / begun.elapsed().as_secs().max(1);
+            tell(&format!("{n} schedules, {rate} a second, {} wrong", sum.violations));
+        }
+        conclude(&[sum])
     }
 
-    fn play(&self) -> Entry {
+    /// The first seed, and how many are to be played.
+    fn seeds(&self) -> Result<(u64, u64)> {
+        let (Some(until), Some(ledger)) = (self.until, self.budget.ledger()) else {
+            let count = if self.budget.minutes.is_some() { u64::MAX } else { self.count };
+            return Ok((self.budget.seed, count));
+        };
+        let recorded = ledger.sum(METHOD, BACKEND)?;
+        let next = if recorded.of("schedules") == 0 { 0 } else { recorded.seeds.last + 1 };
+        Ok((self.budget.seed.max(next), until.saturating_sub(recorded.of("schedules"))))
+    }
+
+    /// Plays schedules side by side; fewer where the time is over before.
+    fn play(&self, session: &str, seed: u64, count: u64, deadline: Option<Instant>) -> Entry {
         let n_cores = || std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
-        let n_jobs = self.jobs.unwrap_or_else(n_cores);
-        let count = if self.budget.minutes.is_some() { u64::MAX } else { self.count };
-        let (next, deadline, begun) = (AtomicU64::new(0), self.budget.deadline(), Instant::now());
-        let entry = Entry::new("simulate", "memory", session());
-        let all = Mutex::new((entry, Instant::now()));
+        let n_jobs = self.jobs.unwrap_or_else(n_cores).max(1);
+        let (next, begun) = (AtomicU64::new(0), Instant::now());
+        let all = Mutex::new(Entry::new(METHOD, BACKEND, session));
         std::thread::scope(|scope| {
             for _ in 0..n_jobs {
                 scope.spawn(|| {
@@ -58,24 +89,17 @@ impl Command {
                         if n >= count {
                             break;
                         }
-                        let played = play(self.budget.seed.wrapping_add(n), self.trace);
+                        let played = play(seed.wrapping_add(n), self.trace);
                         let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-                        let (entry, told) = &mut *all;
-                        show(&played, entry.violations < SHOWN_MAX);
-                        add(entry, &played);
-                        if told.elapsed() >= TELL_EVERY {
-                            *told = Instant::now();
-                            let n = entry.of("schedules");
-                            let rate = n / begun.elapsed().as_secs().max(1);
-                            tell(&format!("{n} schedules, {rate} a second, {} wrong", entry.violations));
-                        }
+                        show(&played, all.violations < SHOWN_MAX);
+                        add(&mut all, &played);
                     }
                 });
             }
         });
-        let (mut entry, _) = all.into_inner().unwrap_or_else(PoisonError::into_inner);
-        entry.seconds = begun.elapsed().saturating_mul(n_jobs).as_secs_f64();
-        entry
+        let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        all.seconds = begun.elapsed().saturating_mul(n_jobs).as_secs_f64();
+        all
     }
 }
 
