@@ -67,6 +67,10 @@ pub fn play(seed: u64, is_traced: bool) -> Played {
     let counts = std::mem::take(&mut world.state().counts);
     // What is left of the dead is dropped here, and may still do things that nobody sees.
     drop(runtime);
+    let processes = std::mem::take(&mut world.state().processes);
+    processes.iter().for_each(|process| process.dismantle());
+    drop(processes);
+    debug_assert_eq!(Arc::strong_count(&world), 1, "a schedule leaves something behind");
     PANICS.take();
     Played { seed, wrongs, counts, time, n_steps, hash, trace }
 }

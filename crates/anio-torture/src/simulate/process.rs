@@ -49,12 +49,22 @@ impl Process {
             lease: None,
             n_clients: 0,
         };
-        Arc::new(Self {
+        let process = Arc::new(Self {
             world: Arc::clone(world),
             host,
             state: Mutex::new(state),
             dead: watch::Sender::new(false),
-        })
+        });
+        world.state().processes.push(Arc::clone(&process));
+        process
+    }
+
+    /// Lets go of what refers back to it. The schedule is over.
+    pub(super) fn dismantle(&self) {
+        let mut state = self.state();
+        let parts = (state.engine.take(), std::mem::take(&mut state.workflows));
+        drop(state);
+        drop(parts);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

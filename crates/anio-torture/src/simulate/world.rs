@@ -13,6 +13,7 @@ use anio_store::memory::Memory;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::process::Process;
 use super::script::Script;
 use super::weather::Fate;
 use crate::dice::Dice;
@@ -42,6 +43,8 @@ pub(super) struct State {
     /// Verbs that are on their way though nobody waits for them.
     n_late: usize,
     n_leases: u32,
+    /// All that ever lived.
+    pub(super) processes: Vec<Arc<Process>>,
     pub(super) history: History,
     pub(super) mended: HashSet<RunId>,
     pub(super) surprises: Vec<String>,
@@ -59,6 +62,7 @@ impl World {
             is_calm: false,
             n_late: 0,
             n_leases: 0,
+            processes: Vec::new(),
             history: History::default(),
             mended: HashSet::new(),
             surprises: Vec::new(),
