@@ -26,9 +26,10 @@ macro_rules! examples_print_their_last_comment {
     )*};
 }
 
-// These compare several ways to do one job, and measure them.
+// These compare several ways to do one job, and measure them; or kill themselves and go on.
 examples_print_their_last_comment! {
     in 180 lines:
+    child_runs
     durable_parallelism
     lanes
 }
