@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::scheduler::Finished;
-use crate::trace::{TraceContext, run_span};
+use crate::trace::{DeadAttempt, TraceContext, run_span};
 
 /// A run in memory.
 #[derive(Debug)]
@@ -20,13 +20,15 @@ pub(crate) struct LiveRun {
     pub(crate) state: RunState,
     pub(crate) workflow: Workflow,
     pub(crate) cancellation: CancellationToken,
-    /// The tokens of the attempts that execute now.
-    pub(crate) tokens: Vec<(TaskRunKey, CancellationToken)>,
+    /// The attempts that execute now.
+    pub(crate) bodies: Vec<Body>,
+    /// The spans of attempts that execute when their start is durable, which names them.
+    pub(crate) starting: Vec<(TaskRunKey, Span)>,
     /// How much of what others changed about the run is known here.
     pub(crate) n_news: u64,
     pub(crate) span: Span,
     /// The attempts that an earlier worker did not bring to an end, until the next of their task run begins.
-    pub(crate) died: HashMap<TaskRunKey, u32>,
+    pub(crate) died: HashMap<TaskRunKey, DeadAttempt>,
     pub(crate) watchers: Vec<oneshot::Sender<Option<Finished>>>,
     /// Changes when facts are durable; made when somebody follows the run.
     pub(crate) progress: Option<watch::Sender<u64>>,
@@ -34,18 +36,27 @@ pub(crate) struct LiveRun {
     pub(crate) is_dirty: bool,
 }
 
+/// An attempt that executes.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) key: TaskRunKey,
+    pub(crate) token: CancellationToken,
+    /// The name of its span, for the record of its start.
+    pub(crate) traceparent: Option<Box<str>>,
+}
+
 impl LiveRun {
     pub(crate) fn new(state: RunState, workflow: Workflow, cancellation: CancellationToken) -> Self {
         let span = run_span(state.id(), workflow.name());
-        let (tokens, n_news, died) = (Vec::new(), 0, HashMap::new());
         Self {
             state,
             workflow,
             cancellation,
-            tokens,
-            n_news,
+            bodies: Vec::new(),
+            starting: Vec::new(),
+            n_news: 0,
             span,
-            died,
+            died: HashMap::new(),
             watchers: Vec::new(),
             progress: None,
             is_dirty: false,
@@ -63,6 +74,62 @@ impl LiveRun {
         }
         self
     }
+
+    /// Takes note of an attempt that executes from now on; its span is the one that was made ahead, if there is one.
+    pub(crate) fn begin(
+        &mut self,
+        key: TaskRunKey,
+        attempt: u32,
+        token: &CancellationToken,
+        trace: Option<&dyn TraceContext>,
+    ) -> Span {
+        let ahead = self.take_ahead(key);
+        let is_named = ahead.is_some();
+        let span = ahead.unwrap_or_else(|| self.attempt_span(key, attempt, trace));
+        let name = trace.filter(|_| !is_named).and_then(|trace| trace.current(&span));
+        let traceparent = name.map(String::into_boxed_str);
+        self.bodies.push(Body { key, token: token.clone(), traceparent });
+        span
+    }
+
+    /// The span of an attempt that is about to begin, linked with the one before it where that died.
+    fn attempt_span(&mut self, key: TaskRunKey, attempt: u32, trace: Option<&dyn TraceContext>) -> Span {
+        let died = self.died.remove(&key);
+        let span = tracing::info_span!(
+            parent: &self.span,
+            "attempt",
+            run_id = %self.state.id(),
+            task = %self.workflow.plan().task(key.task).name,
+            map_index = key.map_index,
+            attempt,
+            anio.recovered = died.as_ref().map(|_| true),
+            anio.died_attempt = died.as_ref().map(|died| died.attempt)
+        );
+        let dead = died.and_then(|died| died.traceparent);
+        if let (Some(trace), Some(dead)) = (trace, &dead) {
+            trace.link(&span, dead);
+        }
+        span
+    }
+
+    /// Makes the span of an attempt before it executes, and names it for the record of its start.
+    pub(crate) fn name_ahead(
+        &mut self,
+        key: TaskRunKey,
+        attempt: u32,
+        trace: &dyn TraceContext,
+    ) -> Option<Box<str>> {
+        let span = self.attempt_span(key, attempt, Some(trace));
+        let name = trace.current(&span).map(String::into_boxed_str);
+        self.starting.push((key, span));
+        name
+    }
+
+    /// Takes the span that was made ahead.
+    pub(crate) fn take_ahead(&mut self, key: TaskRunKey) -> Option<Span> {
+        let place = self.starting.iter().position(|(other, _)| *other == key)?;
+        Some(self.starting.swap_remove(place).1)
+    }
 }
 
 /// A fact with names in place of positions, as it is stored.
@@ -74,6 +141,7 @@ pub fn record_of(run: RunId, workflow: &Workflow, fact: Fact) -> FactRecord {
         attempt: fact.attempt,
         at: fact.at,
         kind: fact.kind,
+        traceparent: None,
     }
 }
 
@@ -123,13 +191,16 @@ pub fn replay(state: &mut RunState, facts: &[FactRecord]) -> Result<(), String> 
 }
 
 /// The attempts that had begun, as far as that was recorded, and have no end.
-fn in_flight(plan: &Plan, facts: &[FactRecord]) -> HashMap<TaskRunKey, u32> {
+fn in_flight(plan: &Plan, facts: &[FactRecord]) -> HashMap<TaskRunKey, DeadAttempt> {
     let mut attempts = HashMap::new();
     for fact in facts {
         let Some(task) = plan.position(fact.task.as_str()) else { continue };
         let key = TaskRunKey { task, map_index: fact.map_index };
         match fact.kind {
-            FactKind::Started => attempts.insert(key, fact.attempt),
+            FactKind::Started => {
+                let traceparent = fact.traceparent.clone();
+                attempts.insert(key, DeadAttempt { attempt: fact.attempt, traceparent })
+            }
             _ => attempts.remove(&key),
         };
     }

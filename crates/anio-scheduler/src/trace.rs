@@ -17,6 +17,20 @@ pub trait TraceContext: fmt::Debug + Send + Sync + 'static {
     /// Puts the span, which has only just been made, below the one that `traceparent` names. A text that names
     /// none leaves it as it is.
     fn continue_from(&self, span: &Span, traceparent: &str);
+
+    /// Links the span, which has only just been made, with the one that `traceparent` names: the attempt that died
+    /// before this one. Does nothing, where it is not defined.
+    fn link(&self, span: &Span, traceparent: &str) {
+        let _ = (span, traceparent);
+    }
+}
+
+/// An attempt of which nobody knows how it ended, since its worker died.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct DeadAttempt {
+    pub(crate) attempt: u32,
+    /// The name of its span, where its start is stored with one.
+    pub(crate) traceparent: Option<Box<str>>,
 }
 
 /// The span of a run.

@@ -110,7 +110,15 @@ fn facts(from: usize, n: usize) -> Result<Vec<FactRecord>> {
                 writes: None,
             };
             let at = Timestamp::from_micros(1_790_000_000_000_000 + i64::try_from(i)?);
-            Ok(FactRecord { run: run_id(i), task: task.clone(), map_index: None, attempt: 1, at, kind })
+            Ok(FactRecord {
+                run: run_id(i),
+                task: task.clone(),
+                map_index: None,
+                attempt: 1,
+                at,
+                kind,
+                traceparent: None,
+            })
         })
         .collect()
 }

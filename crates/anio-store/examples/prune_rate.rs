@@ -83,6 +83,7 @@ fn fill(sqlite: &mut Sqlite, first: u128, n_runs: u128) -> Result<()> {
         attempt: 1,
         at: ENDED,
         kind: FactKind::Succeeded { started_at: ENDED, output: output.clone(), writes: None },
+        traceparent: None,
     };
     let end = |n| EndRecord { run: id(n), status: RunStatus::Succeeded, failure: None, at: ENDED };
     for from in (first..first + n_runs).step_by(TOGETHER as usize) {

@@ -275,6 +275,9 @@ pub struct FactRecord {
     pub at: Timestamp,
     /// What happened.
     pub kind: FactKind,
+    /// The W3C `traceparent` of the attempt's span, where it has one; kept of [`FactKind::Started`] alone, so that
+    /// the attempt after one that died is linked with it.
+    pub traceparent: Option<Box<str>>,
 }
 
 /// The end of a run, to be stored.

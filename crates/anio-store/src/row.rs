@@ -1,5 +1,6 @@
 //! How facts lie in columns, the same on every database: words, integers and JSON text.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use anio_core::run::FactKind;
@@ -22,19 +23,23 @@ pub(crate) struct FactColumns<'a> {
     pub(crate) width: Option<i64>,
     pub(crate) failure: Option<String>,
     pub(crate) writes: Option<String>,
-    pub(crate) output: Option<&'a str>,
+    /// Of a start: the `traceparent` of its span.
+    pub(crate) output: Option<Cow<'a, str>>,
 }
 
 impl<'a> FactColumns<'a> {
     /// The columns of a fact.
-    pub(crate) fn of(kind: &'a FactKind) -> Self {
-        let columns = Self { kind: kind.word(), ..Self::default() };
-        match kind {
-            FactKind::Started | FactKind::Cancelled | FactKind::Cleared | FactKind::Called => columns,
+    pub(crate) fn of(fact: &'a FactRecord) -> Self {
+        let columns = Self { kind: fact.kind.word(), ..Self::default() };
+        match &fact.kind {
+            FactKind::Started => {
+                Self { output: fact.traceparent.as_deref().map(to_json).map(Cow::Owned), ..columns }
+            }
+            FactKind::Cancelled | FactKind::Cleared | FactKind::Called => columns,
             FactKind::Succeeded { started_at, output, writes } => Self {
                 started_at: Some(started_at.as_micros()),
                 writes: writes.as_deref().map(to_json),
-                output: Some(output.json().get()),
+                output: Some(Cow::Borrowed(output.json().get())),
                 ..columns
             },
             FactKind::Failed { started_at, failure, retry_at } => Self {
@@ -80,8 +85,13 @@ impl FactRow {
             Some(at) => Ok(Timestamp::from_micros(at)),
             None => Err(corrupt("started_at is null")),
         };
+        let mut traceparent = None;
         let kind = match self.kind.as_str() {
-            "started" => FactKind::Started,
+            "started" => {
+                traceparent = from_json(self.output.as_deref())
+                    .map_err(|_| corrupt("output of a start is no traceparent"))?;
+                FactKind::Started
+            }
             "succeeded" => FactKind::Succeeded {
                 started_at: started_at()?,
                 output: Output::from_json(self.output.ok_or_else(|| corrupt("output is null"))?)
@@ -128,6 +138,7 @@ impl FactRow {
             attempt: u32::try_from(self.attempt).map_err(|_| corrupt("attempt is no count"))?,
             at: Timestamp::from_micros(self.at),
             kind,
+            traceparent,
         })
     }
 }
@@ -138,7 +149,7 @@ pub(crate) type FactMark = (String, Option<i64>, i64, String, i64);
 /// Whether all of these facts are among those that are stored of their run; `false` where there are none.
 pub(crate) fn are_among(facts: &[FactRecord], stored: &[FactMark]) -> bool {
     let is_stored = |fact: &FactRecord| {
-        let kind = FactColumns::of(&fact.kind).kind;
+        let kind = fact.kind.word();
         let map_index = fact.map_index.map(i64::from);
         stored.iter().any(|(task, index, attempt, word, at)| {
             task == fact.task.as_str()

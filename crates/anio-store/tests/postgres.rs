@@ -70,6 +70,7 @@ fn with_fact(worker: &NewWorker, n: u128) -> Batch {
         attempt: 1,
         at: Timestamp::from_micros(2),
         kind: FactKind::Started,
+        traceparent: None,
     };
     Batch { worker: Some(worker.id), facts: vec![fact], ..Batch::default() }
 }

@@ -85,7 +85,7 @@ fn with_runs(backend: &mut Postgres, worker: &NewWorker, runs: impl Iterator<Ite
 
 fn fact(run: u128, task: &str, kind: FactKind) -> FactRecord {
     let (task, at) = (TaskName::new(task).unwrap(), Timestamp::from_micros(2));
-    FactRecord { run: run_id(run), task, map_index: None, attempt: 1, at, kind }
+    FactRecord { run: run_id(run), task, map_index: None, attempt: 1, at, kind, traceparent: None }
 }
 
 fn with_fact(worker: &NewWorker, run: u128, task: &str) -> Batch {

@@ -80,6 +80,7 @@ fn fact(n: u128, kind: FactKind) -> FactRecord {
         attempt: 1,
         at: Timestamp::from_micros(2),
         kind,
+        traceparent: None,
     }
 }
 

@@ -57,6 +57,7 @@ fn fact(n: u128, output: &Output) -> FactRecord {
         attempt: 1,
         at,
         kind: FactKind::Succeeded { started_at: at, output: output.clone(), writes: None },
+        traceparent: None,
     }
 }
 

@@ -206,6 +206,7 @@ fn fact(n: u32) -> Batch {
         attempt: 1,
         at: Timestamp::from_micros(i64::from(n)),
         kind: FactKind::Started,
+        traceparent: None,
     };
     Batch { worker: Some(worker().id), facts: vec![fact], ..Batch::default() }
 }

@@ -445,7 +445,9 @@ impl EngineBuilder {
     /// trace wherever a run is taken up.
     ///
     /// A run that was taken over has the field `anio.recovered` on its span; so has the first attempt after one
-    /// that died in the middle, which it names in `anio.died_attempt`.
+    /// that died in the middle, which it names in `anio.died_attempt`, and with whose span it is linked. For that
+    /// the record of an attempt's start names its span; of an attempt that left no such record, having run for less
+    /// than 10 ms, nothing is known, and no link is made.
     pub fn trace_context(mut self, trace: impl TraceContext) -> Self {
         self.config.trace = Some(Arc::new(trace));
         self

@@ -43,6 +43,14 @@ impl TraceContext for TraceParent {
             tracing::debug!(%error, "the run goes on in a new trace");
         }
     }
+
+    fn link(&self, span: &Span, traceparent: &str) {
+        let Some(dead) = parse(traceparent) else {
+            tracing::warn!(traceparent, "the start of the attempt that died names no span");
+            return;
+        };
+        span.add_link(dead);
+    }
 }
 
 fn parse(traceparent: &str) -> Option<SpanContext> {
@@ -53,6 +61,10 @@ fn parse(traceparent: &str) -> Option<SpanContext> {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+    use tracing_subscriber::layer::SubscriberExt;
+
     use super::*;
 
     #[test]
@@ -62,5 +74,23 @@ mod tests {
         assert_eq!(parent.span_id().to_string(), "00f067aa0ba902b7");
         assert!(parent.is_valid() && parent.is_sampled() && parent.is_remote());
         assert!(parse("00").is_none());
+    }
+
+    #[test]
+    fn a_link_is_one_to_the_span_that_was_named_and_none_where_none_was() {
+        let exporter = InMemorySpanExporter::default();
+        let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let (dead, next) = (tracing::info_span!("dead"), tracing::info_span!("next"));
+            TraceParent.link(&next, &TraceParent.current(&dead).unwrap());
+            TraceParent.link(&next, "00");
+        });
+        let spans = exporter.get_finished_spans().unwrap();
+        let [next, dead] = &spans[..] else { panic!("{spans:?}") };
+        let linked: Vec<_> = next.links.iter().map(|link| link.span_context.span_id()).collect();
+        assert_eq!(linked, [dead.span_context.span_id()]);
+        assert_eq!(next.links.links[0].span_context.trace_id(), dead.span_context.trace_id());
+        assert!(dead.links.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! A run that a `kill -9` cuts in two is one trace, and the second half names what died.
+//! A run that a `kill -9` cuts in pieces is one trace, and each piece is linked with what died in the one before.
 //!
 //! The test starts itself as the worker, as its own test `worker`, with a directory in the environment.
 
@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -20,6 +21,7 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, InMemorySpanExporter, SdkTracerProvider, SpanData,
 };
 use serde_json::Value;
+use tokio::sync::Notify;
 use tracing::Instrument;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::prelude::*;
@@ -29,17 +31,18 @@ const ENDPOINT: &str = "ANIO_TEST_TRACE_ENDPOINT";
 
 fn subscribe(provider: &SdkTracerProvider) {
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-    let filter = EnvFilter::new("off,anio=info,anio_scheduler=info,anio_parallel=info");
+    let filter = EnvFilter::new("off,trace=info,anio=info,anio_scheduler=info,anio_parallel=info");
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(filter).with(layer)).unwrap();
 }
 
-/// The second task of three never ends where the file is there.
+/// The second task of three has a span of its own, and never ends where the file is there.
 fn workflow(hangs: PathBuf) -> Workflow {
     Workflow::builder("letters")
         .task("write", TaskOptions::new(), |_| async { Ok::<_, TaskError>(()) })
         .task("send", TaskOptions::new(), move |_| {
             let hangs = hangs.exists();
             async move {
+                tracing::info_span!("letter").in_scope(|| ());
                 if hangs {
                     std::future::pending::<()>().await;
                 }
@@ -80,10 +83,15 @@ async fn worker() {
     };
     let is_running = |status| status == TaskRunStatus::Running;
     if directory.join("hangs").exists() {
-        while !run.tasks().await.unwrap().iter().any(|task| task.name == "send" && is_running(task.status)) {
+        let sent = |attempt: u32| directory.join(format!("is sending {attempt}"));
+        let attempt = (1..=2).find(|attempt| !sent(*attempt).exists()).unwrap();
+        let is_it = |task: &anio::TaskSummary| {
+            task.name == "send" && is_running(task.status) && task.attempts == attempt
+        };
+        while !run.tasks().await.unwrap().iter().any(is_it) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        fs::write(directory.join("is sending"), "").unwrap();
+        fs::write(sent(attempt), "").unwrap();
     }
     run.wait().await.unwrap().ok().unwrap();
     engine.shutdown().await.unwrap();
@@ -124,16 +132,25 @@ fn spans(receiver: &Receiver) -> Vec<Value> {
     spans
 }
 
+/// What a span is linked with: a trace, and a span in it.
+fn links(span: &Value) -> Vec<(&Value, &Value)> {
+    let links = span["links"].as_array();
+    links.into_iter().flatten().map(|link| (&link["traceId"], &link["spanId"])).collect()
+}
+
+/// Killed twice: the start of the first attempt is recorded while it runs, that of the second before it does.
 #[test]
-fn a_run_goes_on_in_its_trace_after_a_kill_9() {
+fn a_run_goes_on_in_its_trace_after_a_kill_9_linked_with_the_attempt_that_died() {
     let (directory, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().unwrap());
     let directory = directory.path();
     fs::write(directory.join("hangs"), "").unwrap();
-    let mut first = start(directory, &receiver);
-    wait_until("the span of the first task", || spans(&receiver).len() == 1);
-    wait_until("the second task", || directory.join("is sending").exists());
-    first.kill().unwrap();
-    first.wait().unwrap();
+    for n in 1..=2 {
+        let mut worker = start(directory, &receiver);
+        wait_until("the spans that have ended", || spans(&receiver).len() == 1 + n);
+        wait_until("the second task", || directory.join(format!("is sending {n}")).exists());
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+    }
     fs::remove_file(directory.join("hangs")).unwrap();
     assert!(start(directory, &receiver).wait().unwrap().success());
 
@@ -141,26 +158,31 @@ fn a_run_goes_on_in_its_trace_after_a_kill_9() {
     let names: Vec<_> =
         spans.iter().map(|span| (span["name"].as_str().unwrap(), field(span, "task"))).collect();
     let attempt = |task: &str| ("attempt", Some(task.to_owned()));
-    assert_eq!(names, [attempt("write"), attempt("send"), attempt("file"), ("run", None)]);
-    assert!(spans.iter().all(|span| span["traceId"] == spans[0]["traceId"]), "{spans:#?}");
-    // The first process's run was never closed; its span is the parent of what both have exported.
-    let (write, run) = (&spans[0], &spans[3]);
-    assert_eq!(run["parentSpanId"], write["parentSpanId"]);
-    assert!(spans[1..3].iter().all(|attempt| attempt["parentSpanId"] == run["spanId"]));
-    let told: Vec<_> = spans
-        .iter()
-        .map(|span| (field(span, "attempt"), field(span, "anio.recovered"), field(span, "anio.died_attempt")))
-        .collect();
-    let (some, none) = (|text: &str| Some(text.to_owned()), None::<String>);
+    let letter = ("letter", None);
+    let [first, second, third] = [letter.clone(), letter.clone(), letter];
     assert_eq!(
-        told,
-        [
-            (some("1"), none.clone(), none.clone()),
-            (some("2"), some("true"), some("1")),
-            (some("1"), none.clone(), none.clone()),
-            (none.clone(), some("true"), none),
-        ]
+        names,
+        [attempt("write"), first, second, third, attempt("send"), attempt("file"), ("run", None)]
     );
+    let trace = &spans[0]["traceId"];
+    assert!(spans.iter().all(|span| span["traceId"] == *trace), "{spans:#?}");
+    // The first process's run was never closed; its span is the parent of what each has exported.
+    let (write, send, file, run) = (&spans[0], &spans[4], &spans[5], &spans[6]);
+    assert_eq!(run["parentSpanId"], write["parentSpanId"]);
+    assert!([send, file].iter().all(|attempt| attempt["parentSpanId"] == run["spanId"]));
+    let told =
+        |span| (field(span, "attempt"), field(span, "anio.recovered"), field(span, "anio.died_attempt"));
+    let (some, none) = (|text: &str| Some(text.to_owned()), None::<String>);
+    assert_eq!(told(send), (some("3"), some("true"), some("2")));
+    assert_eq!(told(run), (none.clone(), some("true"), none.clone()));
+    for undisturbed in [write, file] {
+        assert_eq!(told(undisturbed), (some("1"), none.clone(), none.clone()));
+        assert_eq!(links(undisturbed), []);
+    }
+    // The attempts that died were not exported either; what ended in them names them as parents.
+    let [died_first, died_second] = [1, 2].map(|n: usize| &spans[n]["parentSpanId"]);
+    assert_ne!(died_first, died_second);
+    assert_eq!(links(send), [(trace, died_second)]);
 }
 
 /// Keeps all spans that end on this thread while the guard is there.
@@ -264,4 +286,38 @@ async fn an_engine_without_a_trace_keeps_what_was_asked_for_and_a_text_that_name
         assert_eq!(record.options.traceparent.as_deref(), Some(ASKED));
     }
     engine.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_record_of_a_start_names_its_span_only_where_there_is_a_trace_context() {
+    let (exporter, _default) = kept_spans();
+    let mut names = Vec::new();
+    for is_traced in [true, false] {
+        let builder = Engine::builder().store("memory:");
+        let builder = if is_traced { builder.trace_context(TraceParent) } else { builder };
+        let engine = builder.start().await.unwrap();
+        let go = Arc::new(Notify::new());
+        let waits = Arc::clone(&go);
+        let workflow = Workflow::builder("slow").task("slow", TaskOptions::new(), move |_| {
+            let waits = Arc::clone(&waits);
+            async move {
+                waits.notified().await;
+                Ok::<_, TaskError>(())
+            }
+        });
+        let run = engine.submit(workflow.build().unwrap(), ()).await.unwrap();
+        let mut facts = Vec::new();
+        while facts.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            facts = engine.store().facts(run.id()).await.unwrap();
+        }
+        go.notify_one();
+        run.wait().await.unwrap().ok().unwrap();
+        engine.shutdown().await.unwrap();
+        names.push(facts[0].traceparent.clone());
+    }
+    let spans = exporter.get_finished_spans().unwrap();
+    let attempt = &spans.iter().find(|span| span.name == "attempt").unwrap().span_context;
+    let name = format!("00-{}-{}-01", attempt.trace_id(), attempt.span_id());
+    assert_eq!(names, [Some(name.into()), None]);
 }

@@ -106,6 +106,7 @@ fn leave_half_finished(database: &Database, workflow: &Workflow, run: RunId) -> 
         attempt: 1,
         at: now,
         kind: FactKind::Succeeded { started_at: now, output: output.clone(), writes: None },
+        traceparent: None,
     };
     let facts: Vec<FactRecord> =
         (0..LANE_TASKS / 2).flat_map(|step| (0..N_LANES).map(move |lane| (step, lane))).map(fact).collect();

@@ -71,7 +71,8 @@ impl Worker {
 
     /// Gives back the slot of a task run that does not start.
     pub(super) fn vacate(&mut self, run: RunId, key: TaskRunKey) {
-        let Some(live) = self.runs.get(&run) else { return };
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        live.take_ahead(key);
         let lane = slots_of(&live.workflow.plan().task(key.task).definition.options);
         self.lane(lane).n_used -= 1;
         if let Some(demand) = self.limits.begin(run, key)
@@ -99,6 +100,7 @@ impl Worker {
     pub(super) fn execute(&mut self, run: RunId, key: TaskRunKey, attempt: u32) {
         if self.stopping.as_ref().is_some_and(|stopping| stopping.phase == StopPhase::Abandoned) {
             // Its start was recorded while the worker was stopping: nobody would wait for its body.
+            self.runs.get_mut(&run).map(|live| live.take_ahead(key));
             self.interrupted.push((run, key, attempt));
             return;
         }
@@ -107,12 +109,11 @@ impl Worker {
         let task = plan.task(key.task);
         let definition = &task.definition;
         let token = live.cancellation.child_token();
-        live.tokens.push((key, token.clone()));
+        let span = live.begin(key, attempt, &token, self.config.trace.as_deref());
         let held = self.limits.begin(run, key);
         let lane = slots_of(&definition.options);
         let pool = definition.options.pool.as_ref().map(|name| self.executor.pool(name));
         let scope = if definition.uses_context { live.state.scope(key.task) } else { Arc::default() };
-        let died = live.died.remove(&key);
         let reporter = self.executor.reporter(run, &task.name, key.map_index, attempt);
         let handle = TaskHandle::new(
             run,
@@ -126,16 +127,6 @@ impl Worker {
         let states = Arc::clone(&self.config.states);
         let call =
             TaskCall::new(handle, live.state.input().clone(), live.state.arguments(key), scope, states);
-        let span = tracing::info_span!(
-            parent: &live.span,
-            "attempt",
-            run_id = %run,
-            task = %task.name,
-            map_index = key.map_index,
-            attempt,
-            anio.recovered = died.map(|_| true),
-            anio.died_attempt = died
-        );
         self.executor.spawn(Attempt {
             ticket: Ticket { run, key, attempt, worker: self.keeper.worker, lane, held },
             timeout: definition.options.timeout,

@@ -7,6 +7,7 @@ use anio_core::RunId;
 use anio_core::plant::{Plant, is_planted};
 use anio_core::run::Event;
 use anio_store::error::StoreError;
+use anio_store::record::FactRecord;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
@@ -19,7 +20,7 @@ use crate::pending::{InFlight, Submitted};
 pub(super) type Commit = (BoxFuture<'static, Result<(), StoreError>>, InFlight);
 
 impl Worker {
-    pub(super) fn mark_dirty(&mut self, run: RunId) -> Option<&LiveRun> {
+    pub(super) fn mark_dirty(&mut self, run: RunId) -> Option<&mut LiveRun> {
         let live = self.runs.get_mut(&run)?;
         if !live.is_dirty {
             live.is_dirty = true;
@@ -69,7 +70,11 @@ impl Worker {
         self.pending.notes.drop_ended(is_running);
         while let Some((run, fact)) = self.pending.notes.pop_old(now) {
             if is_running(run, fact.key, fact.attempt) {
-                self.pending.batch.facts.push(record_of(run, &runs[&run].workflow, fact));
+                let live = &runs[&run];
+                let body = live.bodies.iter().find(|body| body.key == fact.key);
+                let traceparent = body.and_then(|body| body.traceparent.clone());
+                let record = FactRecord { traceparent, ..record_of(run, &live.workflow, fact) };
+                self.pending.batch.facts.push(record);
             }
         }
     }

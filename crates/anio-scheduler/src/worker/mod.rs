@@ -15,11 +15,11 @@ mod submit;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use anio_core::run::{Conclusion, Effect, Event, TaskRunKey};
+use anio_core::run::{Conclusion, Effect, Event, FactKind, TaskRunKey};
 use anio_core::{Fingerprint, RunId, Timestamp, Workflow, WorkflowName};
 use anio_store::Store;
 use anio_store::error::StoreError;
-use anio_store::record::{EndRecord, RunStatus};
+use anio_store::record::{EndRecord, FactRecord, RunStatus};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -298,7 +298,7 @@ impl Worker {
             }
         }
         if let Some(live) = self.runs.get_mut(&run).filter(|_| !matches!(outcome, BodyOutcome::SlotOnly)) {
-            live.tokens.retain(|(other, _)| *other != key);
+            live.bodies.retain(|body| body.key != key);
         }
         if worker != self.keeper.worker {
             return; // Begun under a lease that is lost: the run may be somewhere else by now.
@@ -349,13 +349,16 @@ impl Worker {
             Effect::Ready(key) => self.ready(run, key),
             Effect::Execute { key, attempt } => self.execute(run, key, attempt),
             Effect::Persist(fact) => {
+                let is_start = matches!(fact.kind, FactKind::Started);
+                let trace = self.config.trace.as_ref().filter(|_| is_start).map(Arc::clone);
                 let Some(live) = self.mark_dirty(run) else { return };
                 if let Some(failure) = final_failure(&fact) {
                     let task = &live.workflow.plan().task(fact.key.task).name;
                     let (map_index, attempt) = (fact.key.map_index, fact.attempt);
                     tracing::warn!(parent: &live.span, %task, map_index, attempt, %failure, "task failed");
                 }
-                let record = record_of(run, &live.workflow, fact);
+                let traceparent = trace.and_then(|trace| live.name_ahead(fact.key, fact.attempt, &*trace));
+                let record = FactRecord { traceparent, ..record_of(run, &live.workflow, fact) };
                 self.pending.batch.facts.push(record);
             }
             Effect::Note(fact) => self.pending.notes.push(run, fact),
@@ -377,8 +380,8 @@ impl Worker {
                 self.runs.get(&run).into_iter().for_each(|live| live.cancellation.cancel());
             }
             Effect::CallOff(Some(key)) => {
-                let tokens = self.runs.get(&run).into_iter().flat_map(|live| &live.tokens);
-                tokens.filter(|(other, _)| *other == key).for_each(|(_, token)| token.cancel());
+                let bodies = self.runs.get(&run).into_iter().flat_map(|live| &live.bodies);
+                bodies.filter(|body| body.key == key).for_each(|body| body.token.cancel());
             }
             Effect::Call(key) => self.call(run, Some(key)),
             Effect::CallRun => self.call(run, None),

@@ -83,6 +83,8 @@ pub fn a_client_submits_without_a_lease(fixture: &Fixture) {
     assert_eq!((run.status, run.started_at), (RunStatus::Running, Some(at(2))));
 }
 
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 /// One fact of every kind, with and without what is optional.
 fn every_kind() -> Vec<FactRecord> {
     let failure = TaskFailure {
@@ -100,6 +102,7 @@ fn every_kind() -> Vec<FactRecord> {
     let long = format!(r#"{{"long":"{}"}}"#, "ß".repeat(1 << 19));
     vec![
         fact(1, "load", FactKind::Started),
+        FactRecord { traceparent: Some(TRACEPARENT.into()), ..fact(1, "load", FactKind::Started) },
         fact(1, "load", failed(Some(at(1_000_000)))),
         FactRecord { attempt: 2, ..fact(1, "load", FactKind::Interrupted { started_at: at(6) }) },
         FactRecord { attempt: u32::MAX, ..fact(1, "load", failed(None)) },
@@ -132,7 +135,7 @@ pub fn every_kind_of_fact_reads_back_as_it_was(fixture: &Fixture) {
     }
     assert_eq!(stored.len(), every_kind().len());
     // The text of an output is kept to the letter.
-    let FactKind::Succeeded { output, .. } = &stored[4].kind else { panic!("{stored:?}") };
+    let FactKind::Succeeded { output, .. } = &stored[5].kind else { panic!("{stored:?}") };
     assert_eq!(output.json().get(), r#"{"b": [1, 2.50,null],"a":"\u00fc\u0000"}"#);
     assert_eq!(backend.facts(run_id(2)).unwrap(), []);
 }

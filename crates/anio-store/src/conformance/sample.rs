@@ -71,6 +71,7 @@ pub(super) fn fact(run: u128, task: &str, kind: FactKind) -> FactRecord {
         attempt: 1,
         at: at(10),
         kind,
+        traceparent: None,
     }
 }
 

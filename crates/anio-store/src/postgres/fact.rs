@@ -1,5 +1,7 @@
 //! Facts on their way in: the part of a statement that stores them.
 
+use std::borrow::Cow;
+
 use diesel::pg::Pg;
 use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
@@ -54,7 +56,7 @@ pub(super) struct Facts<'a> {
     width: Vec<Option<i64>>,
     failure: Vec<Option<String>>,
     writes: Vec<Option<String>>,
-    output: Vec<Option<&'a str>>,
+    output: Vec<Option<Cow<'a, str>>>,
 }
 
 impl<'a> Facts<'a> {
@@ -62,7 +64,7 @@ impl<'a> Facts<'a> {
         let mut columns = Self::default();
         for fact in facts {
             let FactColumns { kind, started_at, retry_at, width, failure, writes, output } =
-                FactColumns::of(&fact.kind);
+                FactColumns::of(fact);
             columns.run_id.push(*fact.run.as_uuid());
             columns.task.push(fact.task.as_str());
             columns.map_index.push(fact.map_index.map(i64::from));

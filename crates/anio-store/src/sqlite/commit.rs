@@ -2,7 +2,8 @@
 //!
 //! The statements here stay prepared on the connection. The fence comes first, so that a worker that lost
 //! its lease does no work in vain.
-#![expect(clippy::ref_option_ref, reason = "made by diesel's derive")]
+
+use std::borrow::Cow;
 
 use anio_core::plan::PlanRecord;
 use anio_core::plant::{Plant, is_planted};
@@ -108,13 +109,13 @@ struct AttemptRow<'a> {
     width: Option<i64>,
     failure: Option<String>,
     writes: Option<String>,
-    output: Option<&'a str>,
+    output: Option<Cow<'a, str>>,
 }
 
 impl<'a> AttemptRow<'a> {
     fn of(fact: &'a FactRecord) -> Self {
         let FactColumns { kind, started_at, retry_at, width, failure, writes, output } =
-            FactColumns::of(&fact.kind);
+            FactColumns::of(fact);
         Self {
             run_id: fact.run.to_string(),
             task: fact.task.as_str(),

@@ -67,6 +67,7 @@ fn good() -> History {
             attempt,
             at,
             kind,
+            traceparent: None,
         };
         if let Some(&n) = expected.widths.get(&task.name) {
             facts.push(fact(None, 0, tick(), FactKind::Expanded { n }));
@@ -331,6 +332,7 @@ fn retry(history: &mut History, cleared: &[&str]) {
         attempt,
         at,
         kind,
+        traceparent: None,
     };
     run.facts
         .extend(cleared.iter().map(|&task| fact(task, u32::from(task != "skipped"), at, FactKind::Cleared)));
