@@ -64,6 +64,7 @@ pub mod queue;
 pub mod scope;
 mod stage;
 pub mod stream;
+mod threads;
 
 pub use cancel::{Cancel, check, is_cancelled};
 pub use carrier::{Carrier, carry};
@@ -81,6 +82,7 @@ pub use quantity::{QuantityError, Rate, StandsFor};
 pub use scope::Scope;
 pub use stage::Stage;
 pub use stream::{ParStreamExt, TryParStreamExt, gather, gather_ordered};
+pub use threads::Threads;
 
 /// The extension traits of this crate and of rayon.
 pub mod prelude {

@@ -11,6 +11,7 @@ use crate::cpu::{self, Cpu};
 use crate::error::{Cause, Error};
 use crate::panic;
 use crate::scope::Scope;
+use crate::threads::n_cores;
 
 /// A handle on a rayon pool. Cheap to clone; the threads end when the last handle is gone and the work
 /// is done.
@@ -169,10 +170,6 @@ fn global() -> &'static Arc<ThreadPool> {
         let pool = Pool::new(0).or_else(|_| Pool::new(1)).expect("the system starts at least one thread");
         Arc::clone(pool.rayon())
     })
-}
-
-fn n_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn is_rayon_thread() -> bool {

@@ -32,7 +32,7 @@ pub struct Rate {
     per: Duration,
 }
 
-/// Why a text, or a number, stands for no rate or duration. The message says what is allowed.
+/// Why a text, or a number, stands for no rate, duration or number of threads. The message says what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantityError {
@@ -57,6 +57,14 @@ pub enum QuantityError {
         "{text:?} is not a duration; a duration is a whole number with a unit: ms, s, m (or min), h, d; such as \"30s\""
     )]
     NotADuration {
+        /// What was written.
+        text: String,
+    },
+    /// It is not written like a number of threads.
+    #[error(
+        "{text:?} is no number of threads; write a whole number, \"8\", so many for each core, \"2x\", or \"auto\""
+    )]
+    NotThreads {
         /// What was written.
         text: String,
     },

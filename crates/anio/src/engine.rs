@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anio_core::task::Rate;
 use anio_core::{Context, Output, RunId, Workflow};
+use anio_parallel::Threads;
 use anio_scheduler::{Config, Metrics, RunForecast, Scheduler, TraceContext};
 use anio_store::record::{RunOptions, RunQuery, RunRecord, WorkerId};
 use anio_store::{Durability, Store, StoreOptions};
@@ -264,8 +265,8 @@ pub struct EngineBuilder {
     config: Config,
     states: anio_core::task::States,
     store_options: StoreOptions,
-    /// What is wrong with the rate of a resource.
-    problem: Option<String>,
+    /// An option whose text says nothing, and what is wrong with it.
+    problem: Option<(&'static str, String)>,
 }
 
 impl EngineBuilder {
@@ -317,14 +318,22 @@ impl EngineBuilder {
         self
     }
 
-    /// How many threads the pool for CPU work has; 1 to 1,024. Default: one per core.
-    pub fn cpu_threads(mut self, n: usize) -> Self {
-        self.config.cpu_threads = n;
+    /// How many threads the pool for CPU work has; 1 to 1,024, or a text such as `"8"`, `"2x"` (two for each core)
+    /// or `"auto"`; a text that is none is an error at the start. Default: one per core.
+    pub fn cpu_threads<T>(mut self, threads: T) -> Self
+    where
+        T: TryInto<Threads>,
+        T::Error: Display,
+    {
+        match threads.try_into() {
+            Ok(threads) => self.config.cpu_threads = threads.n_threads(),
+            Err(error) => self.problem = Some(("cpu_threads", error.to_string())),
+        }
         self
     }
 
-    /// Adds a pool for CPU work with this many threads, 1 to 1,024, for the tasks that name it
-    /// (`#[task(pool = "images")]`): as many of their bodies run at one time, and what is parallel inside them runs on
+    /// Adds a pool for CPU work with this many threads, 1 to 1,024 or a text as for
+    /// [`EngineBuilder::cpu_threads`], for the tasks that name it (`#[task(pool = "images")]`): as many of their bodies run at one time, and what is parallel inside them runs on
     /// its threads. So they and those on the worker's own pool do not wait for one another. A body holds one of the
     /// slots of [`EngineBuilder::concurrency`], too, as a blocking one does.
     ///
@@ -354,8 +363,16 @@ impl EngineBuilder {
     /// # engine.shutdown().await
     /// # }
     /// ```
-    pub fn pool(mut self, name: impl Into<String>, n_threads: usize) -> Self {
-        self.config.pools.insert(name.into(), n_threads);
+    pub fn pool<T>(mut self, name: impl Into<String>, threads: T) -> Self
+    where
+        T: TryInto<Threads>,
+        T::Error: Display,
+    {
+        let name = name.into();
+        match threads.try_into() {
+            Ok(threads) => drop(self.config.pools.insert(name, threads.n_threads())),
+            Err(error) => self.problem = Some(("pool", format!("{name:?}: {error}"))),
+        }
         self
     }
 
@@ -404,7 +421,7 @@ impl EngineBuilder {
         let name = name.into();
         match rate.try_into() {
             Ok(rate) => drop(self.config.resource_rates.insert(name, rate)),
-            Err(error) => self.problem = Some(format!("of {name:?}: {error}")),
+            Err(error) => self.problem = Some(("resource_rate", format!("of {name:?}: {error}"))),
         }
         self
     }
@@ -469,8 +486,8 @@ impl EngineBuilder {
         if url.is_none() && store.is_none() {
             return Err(no_store());
         }
-        if let Some(problem) = problem {
-            return Err(Error::InvalidConfig { option: "resource_rate", problem });
+        if let Some((option, problem)) = problem {
+            return Err(Error::InvalidConfig { option, problem });
         }
         config.check()?;
         config.states = Arc::new(states);

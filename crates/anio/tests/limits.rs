@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anio::prelude::*;
 use anio::run::TaskRunStatus;
-use anio::{Error, Lane, WorkflowBuilder};
+use anio::{EngineBuilder, Error, Lane, WorkflowBuilder};
 use stores::on_every_store;
 use tokio::sync::Notify;
 
@@ -304,4 +304,45 @@ fn a_pool_is_for_what_computes_and_has_threads() {
             format!("engine option pool: \"images\" has {n_threads} threads; it may have 1 to 1024");
         assert_eq!(error.to_string(), message);
     }
+}
+
+#[tokio::test]
+async fn the_size_of_a_pool_may_be_written_as_text() {
+    let n_cores = std::thread::available_parallelism().unwrap().get();
+    let size = |name: &'static str| {
+        let options = TaskOptions::new().lane(Lane::Cpu);
+        let options = if name == "own" { options } else { options.pool(name) };
+        (name, options)
+    };
+    let mut builder = Workflow::builder("sizes");
+    for (name, options) in ["own", "three", "twice", "auto"].map(size) {
+        builder = builder.task(name, options, |_| async {
+            Ok::<_, TaskError>((rayon::current_num_threads(), anio::parallel::Pool::current().n_threads()))
+        });
+    }
+    let engine = Engine::builder().store("memory:").cpu_threads("3x");
+    let engine = engine.pool("three", "3").pool("twice", "2x").pool("auto", "auto").start().await.unwrap();
+    let outcome = engine.run(builder.build().unwrap(), ()).await.unwrap();
+    for (task, n_threads) in [("own", 3 * n_cores), ("three", 3), ("twice", 2 * n_cores), ("auto", n_cores)] {
+        let seen: (usize, usize) = outcome.output_of(task).unwrap();
+        assert_eq!(seen, (n_threads, n_threads), "{task}");
+    }
+    engine.shutdown().await.unwrap();
+
+    let message = async |engine: EngineBuilder| engine.start().await.unwrap_err().to_string();
+    let builder = || Engine::builder().store("memory:");
+    let allowed =
+        "is no number of threads; write a whole number, \"8\", so many for each core, \"2x\", or \"auto\"";
+    assert_eq!(
+        message(builder().cpu_threads("two")).await,
+        format!("engine option cpu_threads: \"two\" {allowed}")
+    );
+    assert_eq!(
+        message(builder().pool("images", "4 x")).await,
+        format!("engine option pool: \"images\": \"4 x\" {allowed}")
+    );
+    assert_eq!(
+        message(builder().pool("images", "0x")).await,
+        "engine option pool: \"images\" has 0 threads; it may have 1 to 1024"
+    );
 }
