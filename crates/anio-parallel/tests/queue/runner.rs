@@ -28,6 +28,26 @@ async fn every_item_is_handled_once_by_any_number_of_executors_over_any_queue() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn four_executors_over_a_queue_of_five_sum_the_squares() {
+    // Text in, numbers out, an error of the program's own: nothing is cast, and a result that is not there is
+    // an `Err`.
+    let (mut sum, mut n_bad) = (0, 0);
+    let items = (1..=100_u64).map(|n| n.to_string()).chain(["many".to_owned()]);
+    let square = |text: String| async move { text.parse::<u64>().map(|n| n * n) };
+    let done = Runner::new(Fifo::new(5))
+        .items(items)
+        .execute(4, square)
+        .handle(|result| match result {
+            Ok(square) => sum += square,
+            Err(_) => n_bad += 1,
+        })
+        .run()
+        .await;
+    assert!(matches!(done.end, End::Finished), "{:?}", done.end);
+    assert_eq!((sum, n_bad, done.n_handled, done.n_failed), (338_350, 1, 101, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_thousand_items_pass_a_small_queue() {
     let mut sum = 0;
     let runner = Runner::new(Fifo::new(8)).items(0..100_000_u64);

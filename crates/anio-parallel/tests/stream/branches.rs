@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use anio_parallel::{Error, ParStreamExt, TryParStreamExt, gather_ordered};
+use anio_parallel::stream::Numbered;
+use anio_parallel::{Error, ParStreamExt, TryParStreamExt, gather, gather_ordered};
 use futures::stream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use tokio::time::Instant;
@@ -106,6 +107,35 @@ async fn shards_share_the_work_and_lose_nothing_when_one_is_dropped() {
     assert!(stream::iter(0..3).scatter(0).is_empty());
     drop(stream::pending::<i32>().scatter(2));
     wait_for_tasks(tasks, "scatter").await;
+}
+
+/// By a paused clock, which runs on by itself where all wait: what hangs is late.
+#[tokio::test(start_paused = true)]
+async fn branches_of_four_and_eight_items_are_joined_and_end() {
+    let branch = |n_items: u64, step: u64| {
+        let items = (0..n_items).map(move |n| Ok::<_, Error>(Numbered { index: n * step, value: n * step }));
+        stream::iter(items)
+    };
+    let joined = async {
+        // The even numbers below 8 and all below 16 that are odd: one branch ends long before the other.
+        let odd =
+            branch(8, 2).map_ok(|Numbered { index, value }| Numbered { index: index + 1, value: value + 1 });
+        let ordered: Vec<u64> =
+            gather_ordered([branch(4, 2).boxed(), odd.boxed()]).try_collect().await.unwrap();
+        assert_eq!(ordered, [0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 13, 15]);
+        let mut all: Vec<u64> = gather([branch(4, 1), branch(8, 1)]).try_collect().await.unwrap();
+        all.sort_unstable();
+        assert_eq!(all, [0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7]);
+        // Of two that read the same, one stops after four of eight.
+        let (mut four, eight) = stream::iter(0..8).tee(1);
+        let eight = tokio_join(eight);
+        for n in 0..4 {
+            assert_eq!(four.next().await.unwrap().unwrap(), n);
+        }
+        drop(four);
+        assert_eq!(eight.await.unwrap().len(), 8);
+    };
+    tokio::time::timeout(3_600_000 * MS, joined).await.expect("it ends");
 }
 
 #[tokio::test]

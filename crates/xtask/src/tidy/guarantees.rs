@@ -1,4 +1,4 @@
-//! The page of promises names the tests that hold each, and they are there.
+//! The pages of promises name the tests that hold each, and they are there: one in lists, one in tables.
 //!
 //! A test is named by crate, file and function: `anio-core::run::model::maps_hold_every_rule` is in
 //! `src/run/model.rs` of that crate, or in its `tests/run/model.rs`. The cases of the suite of all backends are
@@ -15,13 +15,43 @@ const PAGE: &str = "docs/guarantees.md";
 /// How many promises there are.
 const N_PROMISES: usize = 25;
 
+/// The page of tables, in whose last column are the tests of a row.
+const TABLES: &str = "docs/parallelism.md";
+
 /// Where the suite lists its cases.
 const SUITE: &str = "conformance";
 
 /// Every promise has a test, and every test is there.
 pub(super) fn held(root: &Path) -> Complaints {
     let tests = tests(&root.join("crates"))?;
-    Ok(complaints(&fs::read_to_string(root.join(PAGE))?, &tests))
+    let mut complaints = complaints(&fs::read_to_string(root.join(PAGE))?, &tests);
+    complaints.extend(complaints_of_rows(&fs::read_to_string(root.join(TABLES))?, &tests));
+    Ok(complaints)
+}
+
+fn complaints_of_rows(page: &str, tests: &BTreeSet<String>) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let mut n_rows = 0;
+    for (what, named) in page.lines().filter_map(row) {
+        n_rows += 1;
+        if named.is_empty() {
+            complaints.push(format!("{TABLES}: {what:?} has no test"));
+        }
+        let missing = named.into_iter().filter(|name| !tests.contains(*name));
+        complaints.extend(missing.map(|name| format!("{TABLES}: {what:?}: there is no test {name}")));
+    }
+    if n_rows == 0 {
+        complaints.push(format!("{TABLES}: there is no row"));
+    }
+    complaints
+}
+
+/// The first cell of a row, and the tests that its last one names; `None` for what is no row, or the head of a
+/// table.
+fn row(line: &str) -> Option<(&str, Vec<&str>)> {
+    let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
+    let (what, last) = (*cells.first()?, *cells.last()?);
+    (last != "tests").then(|| (what, last.split('`').skip(1).step_by(2).collect()))
 }
 
 fn complaints(page: &str, tests: &BTreeSet<String>) -> Vec<String> {
@@ -126,6 +156,15 @@ mod tests {
         assert_eq!(complaints(&page, &BTreeSet::new()).len(), N_PROMISES);
         let another = page.replace("### 25. ", "### 26. ");
         assert_eq!(complaints(&another, &tests).len(), 2);
+    }
+
+    #[test]
+    fn a_row_without_a_test_and_a_test_that_is_not_there_are_complaints() {
+        let page = "| of | tests |\n|---|---|\n| a `b` | `a::b::holds` `a::b::is_gone` |\n| c | none |\ntext | x |\n";
+        let tests = BTreeSet::from(["a::b::holds".to_owned()]);
+        let expected = ["\"a `b`\": there is no test a::b::is_gone", "\"c\" has no test"];
+        assert_eq!(complaints_of_rows(page, &tests), expected.map(|text| format!("{TABLES}: {text}")));
+        assert_eq!(complaints_of_rows("", &tests).len(), 1);
     }
 
     #[test]
