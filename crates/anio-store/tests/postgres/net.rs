@@ -1,31 +1,20 @@
 //! What a network between this program and Postgres can do, and what the store makes of it: connections that
 //! end in the middle of a login, silence, answers that are lost.
 
-#![cfg(feature = "postgres")]
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::time::Duration;
 
-use anio_core::plan::PlanRecord;
 use anio_core::run::FactKind;
-use anio_core::{Output, RunId, TaskName, Timestamp, WorkflowName};
+use anio_core::{Timestamp, WorkflowName};
 use anio_store::backend::Backend;
-use anio_store::postgres::Postgres;
 use anio_store::record::{
-    Batch, Claim, EndRecord, FactRecord, NewRun, NewWorker, Reopening, Request, Requested, RunOptions,
-    RunStatus, WorkerId,
+    Batch, Claim, EndRecord, NewRun, NewWorker, Reopening, Request, Requested, RunOptions, RunStatus,
 };
-use anio_store::{Durability, Store, StoreError, StoreOptions};
+use anio_store::{Store, StoreError, StoreOptions};
 use anio_testkit::postgres::proxy::{Deed, Direction, Proxy};
 use anio_testkit::postgres::{Database, test_database};
 use futures::executor::block_on;
-use uuid::Uuid;
 
-const LONG: Duration = Duration::from_secs(3600);
-
-fn connect(url: &str) -> Result<Postgres, StoreError> {
-    Postgres::connect(url, Durability::Full)
-}
+use crate::support::{self, connect, fact, new_run, plan, run_id, with_run, worker};
 
 /// A database with its tables, and a proxy before it.
 fn behind_a_proxy(database: &Database) -> Proxy {
@@ -33,55 +22,9 @@ fn behind_a_proxy(database: &Database) -> Proxy {
     Proxy::start(&database.url()).unwrap()
 }
 
-fn worker(n: u128) -> NewWorker {
-    NewWorker {
-        id: WorkerId(Uuid::from_u128((7 << 76) + (8 << 60) + n)),
-        name: "test".to_owned(),
-        lease: LONG,
-    }
-}
-
 /// The worker that comes after this one.
 fn heir(worker: &NewWorker) -> NewWorker {
-    self::worker(worker.id.0.as_u128() & 0xffff | 1 << 16)
-}
-
-fn run_id(n: u128) -> RunId {
-    RunId::from_uuid(Uuid::from_u128((1 << 96) + (7 << 76) + (8 << 60) + n))
-}
-
-fn plan() -> PlanRecord {
-    PlanRecord { workflow: WorkflowName::new("a").unwrap(), tasks: Vec::new() }
-}
-
-fn new_run(n: u128) -> NewRun {
-    NewRun {
-        id: run_id(n),
-        workflow: WorkflowName::new("a").unwrap(),
-        plan: plan().fingerprint(),
-        input: Output::from_json("null").unwrap(),
-        options: RunOptions::default(),
-        submitted_at: Timestamp::from_micros(1),
-        claim: true,
-    }
-}
-
-/// A batch of a worker with a run that it has.
-fn with_run(worker: &NewWorker, n: u128) -> Batch {
-    let plans = vec![(plan().fingerprint(), plan())];
-    Batch { worker: Some(worker.id), plans, runs: vec![new_run(n)], ..Batch::default() }
-}
-
-fn fact(n: u128, kind: FactKind) -> FactRecord {
-    FactRecord {
-        run: run_id(n),
-        task: TaskName::new("t").unwrap(),
-        map_index: None,
-        attempt: 1,
-        at: Timestamp::from_micros(2),
-        kind,
-        traceparent: None,
-    }
+    support::worker(worker.id.0.as_u128() & 0xffff | 1 << 16)
 }
 
 fn end(n: u128) -> EndRecord {
@@ -156,7 +99,7 @@ fn what_was_never_sent_is_not_in_doubt() {
     backend.register(&w).unwrap();
     backend.commit(&with_run(&w, 1), 1).unwrap();
     proxy.cut_all();
-    let outcome = backend.append(run_id(1), &[fact(1, FactKind::Cancelled)]);
+    let outcome = backend.append(run_id(1), &[fact(1, "t", FactKind::Cancelled)]);
     assert!(matches!(outcome, Err(StoreError::Disconnected { .. })), "{outcome:?}");
 }
 
@@ -275,7 +218,7 @@ fn a_fact_is_appended_once_wherever_the_connection_is_cut() {
     wherever_it_is_cut(
         nothing,
         |store, _| {
-            let told = block_on(store.append(run_id(1), vec![fact(1, FactKind::Cancelled)])).unwrap();
+            let told = block_on(store.append(run_id(1), vec![fact(1, "t", FactKind::Cancelled)])).unwrap();
             assert_eq!(told, Requested::Sent);
         },
         |database, at| {
@@ -287,7 +230,7 @@ fn a_fact_is_appended_once_wherever_the_connection_is_cut() {
 
 #[test]
 fn a_run_is_reopened_once_wherever_the_connection_is_cut() {
-    for facts in [vec![fact(1, FactKind::Cleared)], Vec::new()] {
+    for facts in [vec![fact(1, "t", FactKind::Cleared)], Vec::new()] {
         let n_facts = facts.len();
         wherever_it_is_cut(
             |store, w| {
@@ -348,7 +291,7 @@ fn a_run_is_submitted_once_wherever_the_connection_is_cut() {
         nothing,
         |store, _| {
             let options = RunOptions { idempotency_key: Some("k".to_owned()), ..RunOptions::default() };
-            let run = NewRun { options, claim: false, ..new_run(2) };
+            let run = NewRun { options, ..new_run(2) };
             block_on(store.submit(run, (plan().fingerprint(), plan()))).unwrap();
         },
         |database, at| assert_eq!(n_rows(database, "select from anio_runs"), 2, "{at}"),
@@ -360,10 +303,13 @@ fn a_batch_is_committed_once_wherever_the_connection_is_cut() {
     wherever_it_is_cut(
         nothing,
         |store, w| {
-            let batch =
-                Batch { worker: Some(w.id), facts: vec![fact(1, FactKind::Started)], ..Batch::default() };
+            let batch = Batch {
+                worker: Some(w.id),
+                facts: vec![fact(1, "t", FactKind::Started)],
+                ..Batch::default()
+            };
             block_on(store.commit(batch)).unwrap();
-            let run = NewRun { claim: false, ..new_run(2) };
+            let run = new_run(2);
             let plans = vec![(plan().fingerprint(), plan())];
             block_on(store.commit(Batch { plans, runs: vec![run], ..Batch::default() })).unwrap();
         },

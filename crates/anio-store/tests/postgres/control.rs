@@ -1,70 +1,26 @@
 //! What people ask of runs on Postgres while others are at them: races, locks, notifications.
 
-#![cfg(feature = "postgres")]
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::collections::HashSet;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anio_core::plan::PlanRecord;
 use anio_core::run::FactKind;
-use anio_core::{Output, RunId, TaskName, Timestamp, WorkflowName};
+use anio_core::{RunId, Timestamp};
+use anio_store::StoreError;
 use anio_store::backend::{Backend, Watcher};
 use anio_store::postgres::Postgres;
 use anio_store::record::{
     Batch, Change, Claim, EndRecord, FactRecord, NewRun, NewWorker, Prune, Reopening, Request, Requested,
-    RunOptions, RunQuery, RunStatus, Submission, WorkerId,
+    RunOptions, RunQuery, RunStatus, Submission,
 };
-use anio_store::{Durability, StoreError};
-use anio_testkit::postgres::{Database, test_database};
-use uuid::Uuid;
+use anio_testkit::postgres::test_database;
 
-const LONG: Duration = Duration::from_secs(3600);
-
-/// Nothing here takes longer, unless it never comes.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn connect(database: &Database) -> Postgres {
-    Postgres::connect(&database.url(), Durability::Full).unwrap()
-}
-
-fn open(database: &Database) -> Postgres {
-    let mut backend = connect(database);
-    backend.migrate().unwrap();
-    backend
-}
-
-fn worker(n: u128) -> NewWorker {
-    let id = WorkerId(Uuid::from_u128((7 << 76) + (8 << 60) + n));
-    NewWorker { id, name: "test".to_owned(), lease: LONG }
-}
-
-fn run_id(n: u128) -> RunId {
-    RunId::from_uuid(Uuid::from_u128((1 << 96) + (7 << 76) + (8 << 60) + n))
-}
-
-fn workflow() -> WorkflowName {
-    WorkflowName::new("a").unwrap()
-}
-
-fn plan() -> PlanRecord {
-    PlanRecord { workflow: workflow(), tasks: Vec::new() }
-}
-
-fn new_run(n: u128) -> NewRun {
-    NewRun {
-        id: run_id(n),
-        workflow: workflow(),
-        plan: plan().fingerprint(),
-        input: Output::from_json("null").unwrap(),
-        options: RunOptions::default(),
-        submitted_at: Timestamp::from_micros(1),
-        claim: false,
-    }
-}
+use crate::support::{
+    PATIENCE, SLEEPS, connect, fact, n_sessions, new_run, open, plan, run_id, until, while_locked, with_fact,
+    worker, workflow,
+};
 
 fn with_key(n: u128, key: &str) -> NewRun {
     let options = RunOptions { idempotency_key: Some(key.to_owned()), ..RunOptions::default() };
@@ -83,16 +39,6 @@ fn with_runs(backend: &mut Postgres, worker: &NewWorker, runs: impl Iterator<Ite
     backend.commit(&Batch { worker: Some(worker.id), plans, runs, ..Batch::default() }, 1).unwrap();
 }
 
-fn fact(run: u128, task: &str, kind: FactKind) -> FactRecord {
-    let (task, at) = (TaskName::new(task).unwrap(), Timestamp::from_micros(2));
-    FactRecord { run: run_id(run), task, map_index: None, attempt: 1, at, kind, traceparent: None }
-}
-
-fn with_fact(worker: &NewWorker, run: u128, task: &str) -> Batch {
-    let facts = vec![fact(run, task, FactKind::Started)];
-    Batch { worker: Some(worker.id), facts, ..Batch::default() }
-}
-
 fn with_end(worker: &NewWorker, run: u128) -> Batch {
     let (status, at) = (RunStatus::Succeeded, Timestamp::from_micros(3));
     let ends = vec![EndRecord { run: run_id(run), status, failure: None, at }];
@@ -102,34 +48,6 @@ fn with_end(worker: &NewWorker, run: u128) -> Batch {
 fn claim(backend: &mut Postgres, worker: &NewWorker, limit: u32) -> Vec<RunId> {
     let claim = Claim { worker: worker.id, workflows: vec![workflow()], limit };
     backend.claim(&claim).unwrap().into_iter().map(|claimed| claimed.run.id).collect()
-}
-
-/// Asks again and again, for as long as patience lasts.
-fn until(mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain");
-        thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// How many sessions wait: for a lock, or in `pg_sleep`.
-fn n_waiting(database: &Database, event: &str) -> usize {
-    let sql = format!(
-        "select from pg_stat_activity where datname = current_database() and wait_event_type = '{event}'"
-    );
-    database.query(&sql).unwrap().len()
-}
-
-/// Runs SQL in a transaction of its own that stays open until `work` waits for one of its locks.
-fn while_locked<T: Send>(database: &Database, sql: &str, work: impl FnOnce() -> T + Send) -> T {
-    thread::scope(|scope| {
-        let locking = scope.spawn(move || database.query(&format!("{sql}; select pg_sleep(1)")).unwrap());
-        until(|| n_waiting(database, "Timeout") == 1);
-        let outcome = work();
-        locking.join().unwrap();
-        outcome
-    })
 }
 
 #[test]
@@ -143,7 +61,7 @@ fn of_many_that_submit_one_key_at_once_one_has_the_run() {
         let client = |client: u128| {
             let (database, line) = (&database, &line);
             scope.spawn(move || {
-                let mut backend = connect(database);
+                let mut backend = connect(&database.url()).unwrap();
                 let submit_one = |key| {
                     line.wait();
                     match submit(&mut backend, &with_key(100 * key + client, &format!("key {key}"))) {
@@ -163,7 +81,7 @@ fn of_many_that_submit_one_key_at_once_one_has_the_run() {
         let known: HashSet<RunId> = told.iter().flatten().copied().collect();
         assert_eq!(known.len(), 1, "{told:?}");
     }
-    assert_eq!(connect(&database).runs(&RunQuery::default()).unwrap().len() as u128, N_KEYS);
+    assert_eq!(connect(&database.url()).unwrap().runs(&RunQuery::default()).unwrap().len() as u128, N_KEYS);
 }
 
 #[test]
@@ -180,7 +98,7 @@ fn a_submission_waits_for_another_of_its_key_that_is_not_decided() {
     let undone = format!("do $$ begin {other}; perform pg_sleep(1); raise exception 'never mind'; end $$");
     let outcome = thread::scope(|scope| {
         let locking = scope.spawn(|| database.query(&undone).unwrap_err());
-        until(|| n_waiting(&database, "Timeout") == 1);
+        until(|| n_sessions(&database, SLEEPS) == 1);
         let outcome = submit(&mut backend, &with_key(2, "key"));
         locking.join().unwrap();
         outcome
@@ -205,7 +123,7 @@ fn a_run_that_is_paused_while_it_is_claimed_is_paused_or_told_to() {
     let line = Barrier::new(2);
     let (claimed, answers) = thread::scope(|scope| {
         let pausing = scope.spawn(|| {
-            let mut backend = connect(&database);
+            let mut backend = connect(&database.url()).unwrap();
             line.wait();
             // From the end that is claimed last, so that they meet.
             (0..N_RUNS).rev().map(|n| backend.request(run_id(n), Request::Pause).unwrap()).rev().collect()
@@ -246,7 +164,7 @@ fn a_run_that_is_cancelled_while_it_ends_has_ended() {
     let line = Barrier::new(2);
     let answers: Vec<Requested> = thread::scope(|scope| {
         let cancelling = scope.spawn(|| {
-            let mut backend = connect(&database);
+            let mut backend = connect(&database.url()).unwrap();
             line.wait();
             (0..N_RUNS).map(|n| backend.request(run_id(n), Request::Cancel).unwrap()).collect()
         });
@@ -325,7 +243,7 @@ fn a_follower_sees_each_fact_once_whoever_stores_it() {
         for client in 0..2 {
             let database = &database;
             scope.spawn(move || {
-                let mut backend = connect(database);
+                let mut backend = connect(&database.url()).unwrap();
                 for n in 0..N_FACTS {
                     let facts = [fact(1, &format!("asked_{client}_{n}"), FactKind::Cancelled)];
                     assert_eq!(backend.append(run_id(1), &facts).unwrap(), Requested::Sent);
@@ -333,7 +251,7 @@ fn a_follower_sees_each_fact_once_whoever_stores_it() {
             });
         }
         let following = scope.spawn(|| {
-            let (mut backend, mut followed) = (connect(&database), Vec::new());
+            let (mut backend, mut followed) = (connect(&database.url()).unwrap(), Vec::new());
             until(|| {
                 followed.extend(backend.facts_from(run_id(1), followed.len() as u64).unwrap());
                 followed.len() >= 3 * N_FACTS
@@ -368,7 +286,7 @@ fn nobody_locks_another_out() {
         let works = |seed: u128| {
             let (database, done) = (&database, &done);
             scope.spawn(move || {
-                let mut backend = connect(database);
+                let mut backend = connect(&database.url()).unwrap();
                 let (mut number, mut turn) = (1, 0);
                 while !done.load(Ordering::Relaxed) {
                     turn += 1;
@@ -396,7 +314,7 @@ fn nobody_locks_another_out() {
         let asks = |seed: u128| {
             let database = &database;
             scope.spawn(move || {
-                let mut backend = connect(database);
+                let mut backend = connect(&database.url()).unwrap();
                 let requests = [Request::Pause, Request::Cancel, Request::Resume];
                 for turn in 0..N_TURNS * 3 {
                     let n = (turn * 7 + seed) % N_RUNS;

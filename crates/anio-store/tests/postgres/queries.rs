@@ -1,19 +1,16 @@
 //! The queries that the guide to operations shows are understood by Postgres, too. (What they find is tested on
 //! SQLite, with the examples.)
 
-#![cfg(feature = "postgres")]
-
-use anio_store::Durability;
-use anio_store::backend::Backend;
-use anio_store::postgres::Postgres;
 use anio_testkit::postgres::test_database;
+
+use crate::support::open;
 
 const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
 
 #[test]
 fn the_queries_of_the_guide_are_understood() {
     let Some(database) = test_database() else { return };
-    Postgres::connect(&database.url(), Durability::Full).unwrap().migrate().unwrap();
+    open(&database);
     let guide = std::fs::read_to_string(GUIDE).unwrap();
     let blocks = guide.split("\n```sql\n").skip(1).map(|rest| rest.split_once("\n```").unwrap().0);
     let queries: Vec<&str> = blocks.filter(|block| block.contains("\nselect")).collect();
