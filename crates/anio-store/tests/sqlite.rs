@@ -364,3 +364,14 @@ fn a_file_whose_making_was_cut_short_by_a_loss_of_power_is_opened() {
     let mut sqlite = Sqlite::open(&file, Durability::Full).unwrap();
     sqlite.migrate().unwrap();
 }
+
+#[test]
+fn what_a_start_that_was_killed_left_beside_the_file_is_swept_by_the_next() {
+    let directory = directory();
+    let file = directory.path().join("jobs.db");
+    fs::write(directory.path().join("jobs.db.probe"), "").unwrap();
+    drop(open(&file).unwrap());
+    let left: Vec<_> =
+        fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["jobs.db"]);
+}

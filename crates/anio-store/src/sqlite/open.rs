@@ -12,7 +12,6 @@ use diesel::connection::{Connection, InstrumentationEvent, SimpleConnection};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel::sqlite::SqliteConnection;
-use uuid::Uuid;
 
 use super::error::{Failure, cannot_open, is_not_a_database, store_error};
 use super::{migrate, transaction};
@@ -94,11 +93,14 @@ fn has_journal(path: &Path) -> bool {
     fs::metadata(path.with_file_name(name)).is_ok_and(|journal| journal.len() > 0)
 }
 
-/// The directory takes new files: the WAL beside the database, and the locks of workers.
+/// The directory takes new files: the WAL beside the database, and the locks of workers. Where a process was killed in
+/// the middle of this, its file has the name of the next one's, which removes it.
 fn check_directory(path: &Path) -> Result<(), StoreError> {
-    let probe = path.with_file_name(format!(".anio-{}.probe", Uuid::now_v7()));
-    let made = OpenOptions::new().write(true).create_new(true).open(&probe);
-    let _ = fs::remove_file(&probe);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".probe");
+    let probe = path.with_file_name(name);
+    let made = OpenOptions::new().write(true).create(true).truncate(false).open(&probe);
+    let _ = fs::remove_file(&probe); // Another process that starts may have been faster.
     made.map(drop).map_err(|error| StoreError::ReadOnly {
         database: path.display().to_string(),
         problem: format!("its directory takes no new file, and a WAL must lie beside it ({error})"),
