@@ -240,8 +240,13 @@ impl Script {
         let run = self.submit_meant("limited", "pause").await?;
         run.pause().await?;
         Ask::now(run.id(), Asked::Pause).tell();
-        while run.status().await? != RunStatus::Paused {
-            tokio::time::sleep(LOOK_EVERY / 4).await;
+        loop {
+            match run.status().await? {
+                RunStatus::Paused => break,
+                // It was faster.
+                status if status.is_terminal() => return Ok(()),
+                _ => tokio::time::sleep(LOOK_EVERY / 4).await,
+            }
         }
         Ask::now(run.id(), Asked::SeenPaused).tell();
         Ask::now(run.id(), Asked::Resume).tell();
