@@ -6,6 +6,7 @@ use anio_core::plan::PlanRecord;
 use anio_core::{Fingerprint, RunId};
 
 use crate::error::StoreError;
+use crate::rate::{Reservation, Reserved};
 use crate::record::{
     Batch, Change, Claim, ClaimedRun, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening,
     Request, Requested, RunQuery, RunRecord, Submission, WorkerId,
@@ -146,6 +147,16 @@ pub trait Backend: Send + 'static {
     /// # Errors
     /// Those of the database.
     fn unpark(&mut self, workflows: &[anio_core::WorkflowName]) -> Result<u64, StoreError>;
+
+    /// Reserves starts under a rate that all workers of the database share, by the database's clock: all that are
+    /// asked for, to start together from an instant that is told, or none. Of what all connections have reserved
+    /// under one name, no more may start within any time than its burst and what its rate allows of that time;
+    /// also after a restart, since what was reserved is as durable as a commit. Sent again after its answer was
+    /// lost it reserves a second time, and what was reserved first never starts.
+    ///
+    /// # Errors
+    /// Those of the database.
+    fn reserve(&mut self, reservation: &Reservation) -> Result<Reserved, StoreError>;
 
     /// One run.
     ///

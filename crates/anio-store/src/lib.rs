@@ -9,6 +9,7 @@ pub mod memory;
 mod options;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod rate;
 pub mod record;
 mod request;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -16,6 +16,7 @@ use crate::backend::Backend;
 use crate::changes::{Changes, Watching};
 use crate::error::StoreError;
 use crate::memory::Memory;
+use crate::rate::{Reservation, Reserved};
 use crate::record::{
     Batch, Claim, ClaimedRun, Durability, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening,
     Request, Requested, RunQuery, RunRecord, RunStatus, Submission, WorkerId,
@@ -321,6 +322,33 @@ impl Store {
     /// Those of the database.
     pub async fn unpark(&self, workflows: Vec<WorkflowName>) -> Result<u64, StoreError> {
         self.writer.call(true, move |backend| backend.unpark(&workflows)).await
+    }
+
+    /// Reserves starts under a rate that all workers of the database share; see [`Backend::reserve`].
+    ///
+    /// # Errors
+    /// Those of the database.
+    ///
+    /// # Cancel safety
+    /// Dropped before it was sent, nothing is reserved; dropped later, what was reserved never starts.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use anio_store::rate::Reservation;
+    /// use anio_store::{Store, StoreOptions};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let store = Store::open("memory:", StoreOptions::default()).await?;
+    /// let interval = Duration::from_secs(60);
+    /// let one = Reservation { name: "api".to_owned(), n: 1, interval, burst: 1 };
+    /// let (first, second) = (store.reserve(one.clone()).await?, store.reserve(one).await?);
+    /// assert_eq!(first.wait(), Duration::ZERO);
+    /// assert_eq!(second.at.since(first.at), interval);
+    /// # Ok::<(), anio_store::StoreError>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn reserve(&self, reservation: Reservation) -> Result<Reserved, StoreError> {
+        self.writer.call(true, move |backend| backend.reserve(&reservation)).await
     }
 
     /// One run.

@@ -11,6 +11,7 @@ use anio_core::run::FactKind;
 use anio_core::{Fingerprint, Output, RunId, TaskName, Timestamp, WorkflowName};
 use anio_store::backend::{Backend, Watcher};
 use anio_store::memory::Memory;
+use anio_store::rate::{Reservation, Reserved};
 use anio_store::record::{
     Batch, Change, Claim, ClaimedRun, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening,
     Request, Requested, RunOptions, RunQuery, RunRecord, RunStatus, Submission, WorkerId,
@@ -131,6 +132,9 @@ impl Backend for Flaky {
     }
     fn unpark(&mut self, workflows: &[WorkflowName]) -> Result<u64, StoreError> {
         self.memory.unpark(workflows)
+    }
+    fn reserve(&mut self, reservation: &Reservation) -> Result<Reserved, StoreError> {
+        self.memory.reserve(reservation)
     }
     fn run(&mut self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
         self.memory.run(id)

@@ -199,8 +199,8 @@ fn a_database_without_the_tables_says_what_to_do() {
     let store = block_on(Store::open(file.to_str().unwrap(), StoreOptions::default())).unwrap();
     block_on(store.close());
     let mut older = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
-    older.batch_execute("delete from anio_migrations where version = '0002'").unwrap();
+    older.batch_execute("delete from anio_migrations where version = '0003'").unwrap();
     assert!(matches!(submit(), StoreError::NoTables { .. }));
-    older.batch_execute("insert into anio_migrations values ('0002', '', 0), ('9999', '', 0)").unwrap();
+    older.batch_execute("insert into anio_migrations values ('0003', '', 0), ('9999', '', 0)").unwrap();
     assert!(matches!(submit(), StoreError::NewerSchema { .. }));
 }

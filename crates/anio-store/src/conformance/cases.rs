@@ -16,7 +16,7 @@ use super::sample::{
     LONG, OVER, at, claim, claimed, end, fact, facts_of, ids, json, new_run, park, plan, run_id, stored,
     submission, succeeded, with_priority, worker, workflow, writes,
 };
-pub use super::{due::*, prune::*, request::*, submit::*, watch::*};
+pub use super::{due::*, prune::*, rate::*, request::*, submit::*, watch::*};
 use crate::backend::Backend;
 use crate::error::StoreError;
 use crate::record::{Batch, EndRecord, FactRecord, NewRun, RunQuery, RunStatus};

@@ -18,6 +18,7 @@
 pub mod cases;
 mod due;
 mod prune;
+mod rate;
 mod request;
 mod sample;
 mod submit;
@@ -68,11 +69,11 @@ impl fmt::Debug for Fixture {
 
 /// Makes a module of tests that hold a backend to the suite; the argument names a function of no arguments
 /// in the same module that returns a [`Fixture`](crate::conformance::Fixture). Groups of cases may be named
-/// after it, for a backend that speaks some of the verbs: `first due submissions requests prunes watches`.
+/// after it, for a backend that speaks some of the verbs: `first due submissions requests rates prunes watches`.
 #[macro_export]
 macro_rules! conformance {
     ($fixture:ident) => {
-        $crate::conformance!($fixture: first due submissions requests prunes watches);
+        $crate::conformance!($fixture: first due submissions requests rates prunes watches);
     };
     ($fixture:ident: $($group:ident)+) => {
         mod $fixture {
@@ -148,6 +149,14 @@ macro_rules! conformance {
             the_runs_of_the_dead_are_paused_where_that_was_asked,
             the_runs_that_a_worker_gives_back_are_paused_where_that_was_asked,
             what_is_requested_comes_with_the_claim,
+        );
+    };
+    (@rates $fixture:ident) => {
+        $crate::conformance!(@cases $fixture:
+            each_start_is_counted_by_the_rate_of_who_reserves_it,
+            no_more_is_reserved_by_many_at_once_than_a_rate_allows,
+            starts_are_reserved_no_further_ahead_than_ten_seconds_or_four_intervals,
+            what_is_reserved_outlives_who_reserved_it,
         );
     };
     (@prunes $fixture:ident) => {

@@ -19,6 +19,7 @@ use self::state::State;
 use self::watch::{Changing, Shared, Watch};
 use crate::backend::{Backend, Watcher};
 use crate::error::StoreError;
+use crate::rate::{Reservation, Reserved};
 use crate::record::{
     Batch, Claim, ClaimedRun, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening, Request,
     Requested, RunQuery, RunRecord, Submission, WorkerId,
@@ -144,6 +145,10 @@ impl Backend for Memory {
 
     fn unpark(&mut self, workflows: &[WorkflowName]) -> Result<u64, StoreError> {
         Ok(self.change().unpark(workflows))
+    }
+
+    fn reserve(&mut self, reservation: &Reservation) -> Result<Reserved, StoreError> {
+        Ok(self.look(|state| state.reserve(reservation)))
     }
 
     fn run(&mut self, id: RunId) -> Result<Option<RunRecord>, StoreError> {

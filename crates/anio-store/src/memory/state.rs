@@ -9,6 +9,7 @@ use anio_core::plant::{Plant, is_planted};
 use anio_core::{Fingerprint, RunId, Timestamp, WorkflowName};
 
 use crate::error::StoreError;
+use crate::rate::{Reservation, Reserved};
 use crate::record::{
     Batch, Claim, ClaimedRun, FactRecord, NewRun, NewWorker, News, Prune, Pruned, Renewal, Reopening,
     Request, Requested, RunQuery, RunRecord, RunStatus, Submission, WorkerId,
@@ -25,6 +26,8 @@ pub(super) struct State {
     keys: HashMap<(WorkflowName, String), RunId>,
     workers: BTreeMap<WorkerId, Lease>,
     plans: HashMap<Fingerprint, Arc<PlanRecord>>,
+    /// The theoretical arrival times of the rates that workers share.
+    rates: HashMap<String, Timestamp>,
     /// In place of the machine's.
     clock: Option<Box<dyn Fn() -> Timestamp + Send + Sync>>,
     /// How far the clock has been moved ahead.
@@ -408,6 +411,13 @@ impl State {
             }
         }
         n_runs
+    }
+
+    pub(super) fn reserve(&mut self, reservation: &Reservation) -> Reserved {
+        let tat = self.rates.get(&reservation.name).copied();
+        let (tat, reserved) = reservation.made(tat, self.now());
+        self.rates.insert(reservation.name.clone(), tat);
+        reserved
     }
 
     pub(super) fn run(&self, id: RunId) -> Option<RunRecord> {

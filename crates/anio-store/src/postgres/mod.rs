@@ -4,7 +4,7 @@
 //! worker's row (see `commit`). Times are of the server's clock. No libpq is needed: `connection` makes
 //! diesel speak the protocol by way of tokio-postgres, with TLS by rustls.
 //!
-//! A verb is a file: `commit`, `submit`, `claim`, `lease`, `request`, `prune`, `query`; `migrate` makes the
+//! A verb is a file: `commit`, `submit`, `claim`, `lease`, `request`, `rate`, `prune`, `query`; `migrate` makes the
 //! tables, `session_lock` sees at once when a worker's process has died, `watch` when somebody has changed
 //! something. Postgres 12 or newer.
 //!
@@ -24,6 +24,7 @@
 //! | `unpark` | none | the parked ones, in the order of their index |
 //! | `prune` | none | of those that have ended, past those that are locked |
 //! | `submit` | none | none; waits for one who stores a run with the same key |
+//! | `reserve` | none | none; one of `anio_rates` alone |
 //!
 //! So whoever waits for the row of a run waits for one who holds it and needs no more than other runs of the
 //! same worker. What a living worker may wait for is held within one statement, and not while this side of the
@@ -41,6 +42,7 @@ mod lease;
 mod migrate;
 mod prune;
 mod query;
+mod rate;
 mod request;
 mod schema;
 mod session_lock;
@@ -64,6 +66,7 @@ use self::session_lock::{SessionLock, Trust};
 use self::watch::{Listener, Teller};
 use crate::backend::{Backend, Watcher};
 use crate::error::StoreError;
+use crate::rate::{Reservation, Reserved};
 use crate::record::{
     Batch, Claim, ClaimedRun, Durability, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening,
     Request, Requested, RunQuery, RunRecord, Submission, WorkerId,
@@ -319,6 +322,10 @@ impl Backend for Postgres {
 
     fn unpark(&mut self, workflows: &[WorkflowName]) -> Result<u64, StoreError> {
         self.commit_statement(|connection| Ok(claim::unpark(connection, workflows)?))
+    }
+
+    fn reserve(&mut self, reservation: &Reservation) -> Result<Reserved, StoreError> {
+        self.commit_statement(|connection| rate::reserve(connection, reservation))
     }
 
     fn run(&mut self, id: RunId) -> Result<Option<RunRecord>, StoreError> {

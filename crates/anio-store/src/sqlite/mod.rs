@@ -4,7 +4,7 @@
 //! starts on the file of one that has died sees so at once: each worker holds an operating-system lock on a
 //! file of its own beside the database (see `lock.rs`), and the lock goes with the process.
 //!
-//! A verb is a file: commit, submit, request, claim, lease, prune, query, watch; `migrate.rs` makes the
+//! A verb is a file: commit, submit, request, claim, lease, rate, prune, query, watch; `migrate.rs` makes the
 //! tables and `open.rs` refuses files that are not ours before anything is changed in them.
 
 mod claim;
@@ -17,6 +17,7 @@ mod migrate;
 mod open;
 mod prune;
 mod query;
+mod rate;
 mod request;
 mod schema;
 mod submit;
@@ -40,6 +41,7 @@ use self::lock::WorkerLocks;
 use self::watch::Watch;
 use crate::backend::{Backend, Watcher};
 use crate::error::StoreError;
+use crate::rate::{Reservation, Reserved};
 use crate::record::{
     Batch, Claim, ClaimedRun, Durability, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening,
     Request, Requested, RunQuery, RunRecord, Submission, WorkerId,
@@ -162,6 +164,10 @@ impl Backend for Sqlite {
 
     fn unpark(&mut self, workflows: &[WorkflowName]) -> Result<u64, StoreError> {
         claim::unpark(&mut self.connection, workflows).map_err(Failure::into_error)
+    }
+
+    fn reserve(&mut self, reservation: &Reservation) -> Result<Reserved, StoreError> {
+        self.transaction(|connection| rate::reserve(connection, reservation))
     }
 
     fn run(&mut self, id: RunId) -> Result<Option<RunRecord>, StoreError> {

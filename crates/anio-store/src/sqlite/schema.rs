@@ -71,6 +71,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    anio_rates (name) {
+        name -> Text,
+        tat -> BigInt,
+    }
+}
+
+diesel::table! {
     anio_migrations (version) {
         version -> Text,
         name -> Text,

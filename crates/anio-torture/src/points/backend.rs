@@ -11,6 +11,7 @@ use anio_core::plan::PlanRecord;
 use anio_core::{Fingerprint, RunId, WorkflowName};
 use anio_store::backend::{Backend, Watcher};
 use anio_store::postgres::Postgres;
+use anio_store::rate::{Reservation, Reserved};
 use anio_store::record::{
     Batch, Claim, ClaimedRun, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening, Request,
     Requested, RunQuery, RunRecord, Submission, WorkerId,
@@ -152,6 +153,10 @@ impl Backend for Pointed {
 
     fn unpark(&mut self, workflows: &[WorkflowName]) -> Result<u64, StoreError> {
         self.pass(Verb::Unpark, |inner| inner.unpark(workflows))
+    }
+
+    fn reserve(&mut self, reservation: &Reservation) -> Result<Reserved, StoreError> {
+        self.pass(Verb::Reserve, |inner| inner.reserve(reservation))
     }
 
     fn run(&mut self, id: RunId) -> Result<Option<RunRecord>, StoreError> {

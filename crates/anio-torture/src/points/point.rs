@@ -22,11 +22,12 @@ pub enum Verb {
     Reopen,
     Prune,
     Release,
+    Reserve,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Migrate,
         Self::Register,
         Self::Unpark,
@@ -40,6 +41,7 @@ impl Verb {
         Self::Reopen,
         Self::Prune,
         Self::Release,
+        Self::Reserve,
     ];
 
     /// Its name in [`Backend`](anio_store::backend::Backend).
@@ -58,6 +60,7 @@ impl Verb {
             Self::Reopen => "reopen",
             Self::Prune => "prune",
             Self::Release => "release",
+            Self::Reserve => "reserve",
         }
     }
 

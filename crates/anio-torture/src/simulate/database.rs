@@ -8,6 +8,7 @@ use anio_core::{Fingerprint, RunId, WorkflowName};
 use anio_store::StoreError;
 use anio_store::backend::{Backend, Watcher};
 use anio_store::memory::Memory;
+use anio_store::rate::{Reservation, Reserved};
 use anio_store::record::{
     Batch, Change, Claim, ClaimedRun, FactRecord, NewRun, NewWorker, Prune, Pruned, Renewal, Reopening,
     Request, Requested, RunQuery, RunRecord, Submission, WorkerId,
@@ -181,6 +182,10 @@ impl Backend for Connection {
     fn unpark(&mut self, workflows: &[WorkflowName]) -> Result<u64> {
         let args = workflows.to_vec();
         self.write("unpark", &args, 0, |memory, workflows, _| memory.unpark(workflows))
+    }
+
+    fn reserve(&mut self, reservation: &Reservation) -> Result<Reserved> {
+        self.write("reserve", reservation, 0, |memory, reservation, _| memory.reserve(reservation))
     }
 
     fn run(&mut self, id: RunId) -> Result<Option<RunRecord>> {
