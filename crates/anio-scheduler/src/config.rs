@@ -32,6 +32,12 @@ pub(crate) const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long a worker that was told of a change by others, or looked for runs that are due, does not look again.
 pub(crate) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
+/// How long a reservation under a shared rate that failed is not tried again.
+pub(crate) const RESERVE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The longest name of a rate that all workers share.
+const RATE_NAME_BYTES_MAX: usize = 255;
+
 /// How often a worker renews its lease at the least.
 pub(crate) const RENEW_EVERY_MAX: Duration = Duration::from_secs(2);
 
@@ -63,6 +69,9 @@ pub struct Config {
     /// How often task runs start, all together, that need a resource. One that has a rate alone has units
     /// without limit. Default: none.
     pub resource_rates: BTreeMap<String, Rate>,
+    /// How often task runs start on all workers of the database together, that need a resource. Beside a rate of
+    /// the worker's own both hold. Default: none.
+    pub shared_resource_rates: BTreeMap<String, Rate>,
     /// Values for `State<T>` parameters.
     pub states: Arc<States>,
     /// Where the time comes from.
@@ -91,6 +100,7 @@ impl Default for Config {
             name: format!("{host}:{}", std::process::id()),
             resources: BTreeMap::new(),
             resource_rates: BTreeMap::new(),
+            shared_resource_rates: BTreeMap::new(),
             states: Arc::default(),
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
@@ -126,6 +136,12 @@ impl Config {
             let problem = format!("{name:?} has {n} threads; it may have 1 to 1024");
             return Err(Error::InvalidConfig { option: "pool", problem });
         }
+        let is_long = |name: &&String| !(1..=RATE_NAME_BYTES_MAX).contains(&name.len());
+        if let Some(name) = self.shared_resource_rates.keys().find(is_long) {
+            let problem =
+                format!("{name:?} has {} bytes; it may have 1 to {RATE_NAME_BYTES_MAX}", name.len());
+            return Err(Error::InvalidConfig { option: "shared_resource_rate", problem });
+        }
         if let Some(name) = self.resources.iter().find_map(|(name, units)| (*units == 0).then_some(name)) {
             let problem = format!("{name:?} has 0 units; it may have 1 to {}", u32::MAX);
             return Err(Error::InvalidConfig { option: "resource", problem });
@@ -149,15 +165,16 @@ impl Config {
                 });
             }
             for (resource, needs) in &task.definition.options.needs {
-                let has = match (self.resources.get(resource), self.resource_rates.get(resource)) {
-                    (Some(has), _) => *has,
-                    (None, Some(_)) => continue,
-                    (None, None) => 0,
+                let has = match self.resources.get(resource) {
+                    Some(has) => *has,
+                    None if self.has_rate(resource) => continue,
+                    None => 0,
                 };
                 if has >= *needs {
                     continue;
                 }
-                let names = self.resources.keys().chain(self.resource_rates.keys()).map(String::as_str);
+                let rates = self.resource_rates.keys().chain(self.shared_resource_rates.keys());
+                let names = self.resources.keys().chain(rates).map(String::as_str);
                 return Err(Error::MissingResource {
                     workflow: workflow.name().to_string(),
                     task: task.name.to_string(),
@@ -169,6 +186,10 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    fn has_rate(&self, resource: &str) -> bool {
+        self.resource_rates.contains_key(resource) || self.shared_resource_rates.contains_key(resource)
     }
 
     pub(crate) fn renew_every(&self) -> Duration {

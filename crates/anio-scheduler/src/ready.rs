@@ -56,6 +56,11 @@ impl Lane {
         self.n_used < self.n_slots
     }
 
+    /// How many slots there are.
+    pub(crate) fn n_free(&self) -> usize {
+        self.n_slots.saturating_sub(self.n_used)
+    }
+
     /// The next in turn.
     pub(crate) fn first(&self) -> Option<Ready> {
         self.waiting.peek().copied()

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::executor::Around;
 use crate::ids::Ids;
 use crate::keeper::Keeper;
+use crate::limit::Answer;
 use crate::map::Map;
 use crate::metrics::{Counters, Metrics};
 use crate::progress::{Board, TaskProgress};
@@ -105,6 +106,11 @@ pub(crate) enum Message {
     },
     LeaseLost {
         worker: WorkerId,
+    },
+    /// What came of a reservation under the shared rate of a resource.
+    Reserved {
+        resource: usize,
+        answer: Answer,
     },
 }
 

@@ -426,6 +426,41 @@ impl EngineBuilder {
         self
     }
 
+    /// Bounds how often task runs start that need a resource, on all workers together that have opened the same
+    /// database and give it under the same name; each attempt counts. A rate and a resource otherwise as for
+    /// [`EngineBuilder::resource_rate`]; where a resource has both, both hold. A name has at most 255 bytes.
+    ///
+    /// A worker reserves starts in the database, by the database's clock: as many as wait and have a slot, at most
+    /// those of 50 ms. It costs one small commit for each such few, and nothing where nobody waits. What a worker
+    /// has reserved when it dies never starts; after a restart nothing is made up for. Where workers give different
+    /// rates, each start is counted by that of the worker that it is made on, so together they are never more
+    /// frequent than the fastest of them allows. See `docs/operations.md`.
+    ///
+    /// ```
+    /// use anio::prelude::*;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> anio::Result<()> {
+    /// let ask = |_| async { Ok::<_, TaskError>(()) };
+    /// let workflow = Workflow::builder("orders").task("ask", TaskOptions::new().needs("api", 1), ask).build()?;
+    /// let engine = Engine::builder().store("memory:").shared_resource_rate("api", "1000/h").start().await?;
+    /// assert!(engine.run(workflow, ()).await?.is_success());
+    /// # engine.shutdown().await
+    /// # }
+    /// ```
+    pub fn shared_resource_rate<R>(mut self, name: impl Into<String>, rate: R) -> Self
+    where
+        R: TryInto<Rate>,
+        R::Error: Display,
+    {
+        let name = name.into();
+        match rate.try_into() {
+            Ok(rate) => drop(self.config.shared_resource_rates.insert(name, rate)),
+            Err(error) => self.problem = Some(("shared_resource_rate", format!("of {name:?}: {error}"))),
+        }
+        self
+    }
+
     /// How long the worker's lease holds without renewal; 1 s to 1 h. It is renewed every quarter of it, at
     /// most every 2 s. On Postgres it bounds how long a dead worker's runs wait. Default: 15 s.
     pub fn lease(mut self, lease: Duration) -> Self {

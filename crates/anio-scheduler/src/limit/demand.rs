@@ -1,9 +1,13 @@
 //! What a task run must have before it may start, beside a slot.
 
+use std::cmp::Reverse;
+use std::time::Duration;
+
 use anio_core::plan::Plan;
 use anio_core::task::Rate;
 use anio_core::{Lane, WorkflowName};
 
+use super::shared::SharedPace;
 use super::{Kind, Limits};
 use crate::ready::slots_of;
 
@@ -14,7 +18,7 @@ pub(crate) struct Demand {
     /// Whether it starts on the pool for CPU work.
     pub(super) is_cpu: bool,
     pub(super) own: Option<Own>,
-    /// Positions of resources, and how many units of each.
+    /// Positions of resources, and how many units of each; those with the slowest shared rates first.
     pub(super) needs: Vec<(usize, u32)>,
 }
 
@@ -45,6 +49,13 @@ impl Limits {
         };
         let needs = options.needs.iter().map(|(name, units)| (position(name, Kind::Named), *units));
         let pool = options.pool.iter().map(|name| (position(name, Kind::Pool), 1));
-        Some(Demand { is_cpu: slots_of(options) == Lane::Cpu, own, needs: needs.chain(pool).collect() })
+        let mut needs: Vec<(usize, u32)> = needs.chain(pool).collect();
+        needs.sort_by_key(|(resource, _)| Reverse(self.shared_interval(*resource)));
+        Some(Demand { is_cpu: slots_of(options) == Lane::Cpu, own, needs })
+    }
+    /// From one start to the next of all that need a resource on all workers; nothing where they may come as they
+    /// like.
+    fn shared_interval(&self, resource: usize) -> Option<Duration> {
+        self.resources[resource].shared.as_ref().map(SharedPace::interval)
     }
 }

@@ -15,7 +15,13 @@ use tokio::time::Instant;
 
 /// Starts that a rate spreads over less than this may come together: timers are no finer than a millisecond,
 /// and a loop that must wake for each start would not keep up with a high rate.
-const TOGETHER: Duration = Duration::from_millis(50);
+pub(super) const TOGETHER: Duration = Duration::from_millis(50);
+
+/// How many starts of such an interval may come together.
+pub(super) fn n_together(interval: Duration) -> NonZeroU32 {
+    let n = u32::try_from(TOGETHER.as_nanos() / interval.as_nanos().max(1)).unwrap_or(u32::MAX);
+    NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN)
+}
 
 /// The time as the loop has last looked at it, in nanoseconds since its start: all that is asked in one turn
 /// is answered for one moment.
@@ -61,10 +67,9 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(rate: Rate, clock: &LoopClock) -> Self {
         let interval = rate.interval();
-        let n_together = u32::try_from(TOGETHER.as_nanos() / interval.as_nanos()).unwrap_or(u32::MAX);
         let quota = Quota::with_period(interval)
             .expect("a rate has an interval above zero")
-            .allow_burst(NonZeroU32::new(n_together).unwrap_or(NonZeroU32::MIN));
+            .allow_burst(n_together(interval));
         let limiter = RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware();
         Self { limiter, clock: clock.clone(), opens: clock.at(clock.now()) }
     }

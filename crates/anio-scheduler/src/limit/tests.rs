@@ -1,3 +1,5 @@
+mod shared;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 

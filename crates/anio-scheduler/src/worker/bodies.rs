@@ -6,12 +6,18 @@ use anio_core::plant::{Plant, is_planted};
 use anio_core::run::{Event, TaskRunKey};
 use anio_core::task::{TaskCall, TaskHandle};
 use anio_core::{Lane as LaneKind, RunId};
+use anio_store::Store;
+use anio_store::rate::Reservation;
+use tokio::time::Instant;
 
 use super::Worker;
 use super::stop::StopPhase;
 use crate::callback::Called;
+use crate::config::RESERVE_AGAIN_AFTER;
 use crate::executor::{Attempt, Ticket, Token};
+use crate::limit::Answer;
 use crate::ready::{Lane, Ready, slots_of};
+use crate::scheduler::Message;
 
 impl Worker {
     pub(super) fn ready(&mut self, run: RunId, key: TaskRunKey) {
@@ -32,9 +38,10 @@ impl Worker {
         if self.stopping.is_some() {
             return;
         }
-        self.limits.look_at(tokio::time::Instant::now());
+        self.limits.look_at(Instant::now());
         // Who starts on one lane may be who others waited behind on the other.
         while self.dispatch_on(LaneKind::Async) || self.dispatch_on(LaneKind::Cpu) {}
+        self.reserve();
         self.metrics.ready(self.plain.n_waiting() + self.cpu.n_waiting() + self.limits.n_waiting());
     }
 
@@ -67,6 +74,20 @@ impl Worker {
         self.lane(lane).n_used += 1;
         self.apply(ready.run, self.config.clock.now(), Event::Dispatched { key: ready.key });
         true
+    }
+
+    /// Reserves starts under rates that all workers share, in the background, for those who lack nothing else.
+    fn reserve(&mut self) {
+        for (resource, reservation) in self.limits.reservations([self.plain.n_free(), self.cpu.n_free()]) {
+            let (store, inbox) = (self.store.clone(), self.inbox.clone());
+            tokio::spawn(async move {
+                let answer = reserve(&store, reservation).await;
+                if let Some(inbox) = inbox.upgrade() {
+                    // The scheduler is gone when nobody receives.
+                    drop(inbox.send(Message::Reserved { resource, answer }).await);
+                }
+            });
+        }
     }
 
     /// Gives back the slot of a task run that does not start.
@@ -139,5 +160,21 @@ impl Worker {
             span,
             reporter,
         });
+    }
+}
+
+/// Reserves starts: how many, and when. The database tells how long to wait by its clock; that time is counted from
+/// when its answer is here, and so never too short.
+async fn reserve(store: &Store, reservation: Reservation) -> Answer {
+    let (n, rate) = (reservation.n, reservation.name.clone());
+    match store.reserve(reservation).await {
+        Ok(reserved) => {
+            let at = Instant::now() + reserved.wait();
+            if reserved.is_granted { Answer::Granted(n, at) } else { Answer::AskAgain(at) }
+        }
+        Err(error) => {
+            tracing::warn!(rate, %error, "starts could not be reserved; it is tried again");
+            Answer::AskAgain(Instant::now() + RESERVE_AGAIN_AFTER)
+        }
     }
 }

@@ -280,6 +280,7 @@ impl Worker {
                     }
                 }
             }
+            Message::Reserved { resource, answer } => self.limits.reserved(resource, answer),
             Message::LeaseLost { worker } => {
                 if worker == self.keeper.worker {
                     self.lose_lease().await;
