@@ -5,8 +5,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anio_core::run::{Fact, FactKind, TaskRunKey};
 use anio_core::{Output, RunId, TaskCall, TaskError, TaskOptions, Timestamp, Workflow};
-use anio_scheduler::{Clock, Config, Lanes, Scheduler};
+use anio_scheduler::{Clock, Config, Lanes, Scheduler, record_of};
 use anio_store::memory::Memory;
 use anio_store::record::{Request, RunOptions, RunStatus};
 use anio_store::{Schedule, Store, StoreOptions, Wait};
@@ -203,6 +204,31 @@ async fn what_waits_for_its_turn_is_cancelled_and_paused_at_once_and_counts_for_
     assert_eq!(starts.len(), 3);
     // The turns that were reserved for those who are gone are for those who are still there.
     assert!(starts[2] < 2 * HOUR + Duration::from_secs(1), "{starts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_was_given_up_while_it_waited_counts_for_no_rate() {
+    for is_shared in [true, false] {
+        let bench = Bench::new();
+        let shared = if is_shared { [("api", "1/h")] } else { [("other", "1/h")] };
+        let mut config = Config::default();
+        config.resource_rates.extend((!is_shared).then(|| ("api".to_owned(), "1/h".parse().unwrap())));
+        let worker = bench.worker(&shared, 1, config).await;
+        let workflow = bench.tasks(5, &["api"], Duration::ZERO);
+        let run = submit(&worker, workflow.clone()).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let given_up = (1..4).map(|task| {
+            let key = TaskRunKey { task, map_index: None };
+            let at = Timestamp::default();
+            record_of(run, &workflow, Fact { key, attempt: 0, at, kind: FactKind::Cancelled })
+        });
+        worker.store().append(run, given_up.collect()).await.unwrap();
+        worker.heed(run).await.unwrap();
+        assert_eq!(ended(&worker, run).await, RunStatus::Failed);
+        let starts = bench.starts();
+        assert_eq!(starts.len(), 2);
+        assert!(starts[1] < HOUR + Duration::from_secs(1), "{starts:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,6 +33,13 @@ impl RunState {
         run.is_some_and(|run| run.attempt == attempt && matches!(run.state, State::Running))
     }
 
+    /// Whether the task run waits for its start, and nobody has called it off meanwhile.
+    pub fn is_ready(&self, key: TaskRunKey) -> bool {
+        let node = self.nodes.get(key.task as usize).filter(|_| self.halt.is_none());
+        let run = node.and_then(|node| node.stage.run(key.map_index));
+        run.is_some_and(|run| matches!(run.state, State::Ready))
+    }
+
     /// The task runs that hold a slot and wait for their start to be durable.
     pub fn starting(&self) -> impl Iterator<Item = TaskRunKey> {
         let runs = (0..).zip(&self.nodes).flat_map(|(task, node)| node.stage.runs(task));

@@ -66,6 +66,9 @@ impl Worker {
         };
         let Some(live) = self.runs.get(&ready.run) else { return true };
         if let Some(demand) = demand {
+            if !live.state.is_ready(ready.key) {
+                return true; // Given up while it waited: it counts for no rate.
+            }
             self.limits.take(ready, demand);
         } else if let Some(demand) = self.limits.demand(live.workflow.plan(), ready.key.task) {
             self.limits.wait(demand, ready);
