@@ -25,7 +25,29 @@ mod training {
 
 async fn start(database: &str) -> anio::Result<Engine> {
     let builder = Engine::builder().store(database).concurrency(64).cpu_threads(4);
-    builder.resource("gpu", 2).resource("memory", 16).resource_rate("api", "1000/h").start().await
+    builder.resource("gpu", 2).resource("memory", 16).resource_rate("disk", "500/s").start().await
+}
+// endregion
+
+// region: shared
+#[workflow]
+mod geocoding {
+    use anio::prelude::*;
+
+    #[task]
+    pub async fn addresses() -> Result<Vec<String>> {
+        Ok(vec!["1 Main Street".to_owned(), "2 Main Street".to_owned()])
+    }
+
+    /// Needs one of `api`, so all of these on all workers together start at its rate.
+    #[task(needs(api = 1))]
+    pub async fn locate(addresses: Each<String>) -> Result<usize> {
+        Ok(addresses.len())
+    }
+}
+
+async fn start_a_worker(database: &str) -> anio::Result<Engine> {
+    Engine::builder().store(database).shared_resource_rate("api", "1000/h").start().await
 }
 // endregion
 
@@ -35,4 +57,18 @@ async fn an_engine_says_what_it_has() {
     let outcome = engine.run(training::workflow(), ()).await.unwrap();
     assert_eq!(outcome.output_of::<Vec<u32>>("publish").unwrap(), [2, 4, 6]);
     engine.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_share_what_a_service_allows() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("shared.db");
+    let database = database.to_str().unwrap();
+    let workers = [start_a_worker(database).await.unwrap(), start_a_worker(database).await.unwrap()];
+    let run = workers[0].submit(geocoding::workflow(), ()).await.unwrap();
+    let outcome = run.wait().await.unwrap();
+    assert_eq!(outcome.output_of::<Vec<usize>>("locate").unwrap(), [13, 13]);
+    for worker in workers {
+        worker.shutdown().await.unwrap();
+    }
 }
