@@ -17,7 +17,8 @@ pub struct Entry {
     pub backend: String,
     /// When the session began, and of which revision of the program.
     pub session: String,
-    /// The seeds that were played.
+    /// The seeds that were played; left out where there are none.
+    #[serde(default, skip_serializing_if = "Seeds::is_none")]
     pub seeds: Seeds,
     /// What was counted, by a name that reads well with spaces for its underscores.
     pub counts: BTreeMap<String, u64>,
@@ -39,9 +40,20 @@ pub struct Seeds {
     pub last: u64,
 }
 
+impl Default for Seeds {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 impl Seeds {
     /// No seeds.
     pub const NONE: Self = Self { first: u64::MAX, last: 0 };
+
+    /// Whether there are none.
+    pub fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
 
     /// Widens the range to this seed.
     pub fn include(&mut self, seed: u64) {
@@ -81,7 +93,7 @@ impl Entry {
 
     /// Adds the figures of another, whatever its session.
     pub fn add(&mut self, other: &Self) {
-        if other.seeds != Seeds::NONE {
+        if !other.seeds.is_none() {
             self.seeds.include(other.seeds.first);
             self.seeds.include(other.seeds.last);
         }
