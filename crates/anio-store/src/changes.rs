@@ -9,7 +9,7 @@
 //! However much has changed between two questions, it is told once. The thread looks while somebody waits; the
 //! rest of the time it looks every few seconds, so that nothing piles up on a connection.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -136,7 +136,7 @@ struct Bell {
 #[derive(Default)]
 struct State {
     counts: Counts,
-    waiting: HashMap<u64, Waker>,
+    waiting: BTreeMap<u64, Waker>,
     n_handles: usize,
     next_id: u64,
     /// Nothing will be told any more.
@@ -176,13 +176,13 @@ impl Bell {
         let mut state = self.state();
         state.counts.runs += u64::from(change != Change::Facts);
         state.counts.facts += u64::from(change != Change::Runs);
-        state.waiting.drain().for_each(|(_, waker)| waker.wake());
+        std::mem::take(&mut state.waiting).into_values().for_each(Waker::wake);
     }
 
     fn end(&self) {
         let mut state = self.state();
         state.is_over = true;
-        state.waiting.drain().for_each(|(_, waker)| waker.wake());
+        std::mem::take(&mut state.waiting).into_values().for_each(Waker::wake);
         drop(state);
         self.wanted.notify_all();
     }
