@@ -25,9 +25,34 @@ mod submit;
 mod watch;
 
 use std::any::Any;
-use std::fmt;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+use std::{fmt, panic, thread};
 
 use crate::backend::Backend;
+
+/// How long a case may take: many times what the slowest takes on a busy machine.
+const CASE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a case on a thread of its own. One that hangs fails, as one that panics does.
+///
+/// # Panics
+/// When the case panics, or has not ended in 60 s; then its thread is left behind.
+pub fn in_time(case: impl FnOnce() + Send + 'static) {
+    let (alive, end) = mpsc::channel::<()>();
+    let name = thread::current().name().unwrap_or("a case").to_owned();
+    let body = move || {
+        let _alive = alive;
+        case();
+    };
+    let case = thread::Builder::new().name(name).spawn(body).expect("the system has room for a thread");
+    // Nothing is ever sent: what ends the wait is that the sender is dropped.
+    let ended = end.recv_timeout(CASE_PATIENCE);
+    assert!(ended != Err(RecvTimeoutError::Timeout), "it has not ended in {CASE_PATIENCE:?}");
+    if let Err(cause) = case.join() {
+        panic::resume_unwind(cause);
+    }
+}
 
 /// An empty database of one test, and how to connect to it.
 pub struct Fixture {
@@ -179,7 +204,7 @@ macro_rules! conformance {
         $(
             #[test]
             fn $case() {
-                $crate::conformance::cases::$case(&super::$fixture());
+                $crate::conformance::in_time(|| $crate::conformance::cases::$case(&super::$fixture()));
             }
         )*
     };
