@@ -76,6 +76,9 @@ pub const RESOURCE: &str = "tokens";
 /// How many units of [`RESOURCE`] a worker has.
 pub const RESOURCE_UNITS: u32 = 3;
 
+/// The longest backoff of a task in a simulation: enough for its worker to die and another to take over.
+const BACKOFF_MAX: Duration = Duration::from_secs(4);
+
 /// What a task returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Yields {
@@ -234,9 +237,16 @@ impl Blueprint {
             2 => make::maps(&mut dice, 1, Yields::Few),
             _ => make::random(&mut dice, 1, 8, Yields::Few),
         };
-        // Bodies that stand still begin together afterwards: their times do not tell of rates.
+        let (is_tight, is_slow) = (dice.percent(25), dice.percent(30));
         for task in &mut tasks {
+            // Bodies that stand still begin together afterwards: their times do not tell of rates.
             task.rate = None;
+            if is_tight && dice.percent(60) {
+                task.needs = 1 + dice.below(u64::from(RESOURCE_UNITS)) as u32;
+            }
+            if is_slow {
+                task.backoff = dice.duration(BACKOFF_MAX);
+            }
         }
         Self { name: name.to_owned(), tasks }
     }

@@ -175,6 +175,11 @@ pub(crate) fn note(diary: &Diary, what: What, call: &TaskCall, inputs: u64) {
     diary.write(&Line { at: now(), ..line(what, call, inputs, std::process::id()) });
 }
 
+/// A line about a call that is given nothing.
+pub(crate) fn line_at(at: Timestamp, what: What, call: &TaskCall, pid: u32) -> Line {
+    Line { at, ..line(what, call, 0, pid) }
+}
+
 /// A line that has no time yet.
 fn line(what: What, call: &TaskCall, inputs: u64, pid: u32) -> Line {
     let handle = call.handle();

@@ -7,9 +7,11 @@
 mod bodies;
 mod control;
 mod joint;
+mod lease;
 mod life;
 mod limits;
 mod owner;
+mod poison;
 mod retry;
 mod rule;
 mod told;
@@ -28,6 +30,7 @@ use crate::diary::{Line, What};
 use crate::history::{History, StoredRun};
 use crate::intent::Intent;
 use crate::reference::{self, Expected, ExpectedTaskRun, TaskRunName};
+use crate::special::DEADLY;
 
 /// Checks a history of runs of these blueprints; runs of other workflows are left out.
 pub fn check(history: &History, blueprints: &[Blueprint]) -> Vec<Violation> {
@@ -48,8 +51,11 @@ pub fn check(history: &History, blueprints: &[Blueprint]) -> Vec<Violation> {
     }
     let mut n_extra = 0;
     for run in &history.runs {
-        let Some(blueprint) = by_name.get(run.workflow.as_str()) else { continue };
         let lines = diary.get(&run.id).map_or(&[][..], Vec::as_slice);
+        if run.workflow == DEADLY {
+            poison::check(run, lines, &mut violations);
+        }
+        let Some(blueprint) = by_name.get(run.workflow.as_str()) else { continue };
         told::check(history, run, lines, &mut violations);
         // What somebody was told is of no task run.
         let lines: Vec<_> = lines.iter().copied().filter(|(_, line)| line.what != What::Told).collect();
@@ -77,6 +83,7 @@ pub fn check(history: &History, blueprints: &[Blueprint]) -> Vec<Violation> {
     limits::check_rates(history, &by_name, &mut violations);
     owner::check(history, &mut violations);
     joint::check(history, &mut violations);
+    lease::check(history, &mut violations);
     let n_extra_max = history.n_deaths * history.n_bodies_max;
     if n_extra > n_extra_max {
         let (n_deaths, n_bodies) = (history.n_deaths, history.n_bodies_max);

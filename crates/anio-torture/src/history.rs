@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use anio_core::run::FactKind;
 use anio_core::{RunId, Timestamp};
-use anio_store::record::{FactRecord, RunQuery, RunRecord, RunStatus};
+use anio_store::record::{FactRecord, RunQuery, RunRecord, RunStatus, WorkerId};
 use anio_store::{Store, StoreOptions};
 use serde_json::Value;
 
@@ -49,6 +49,8 @@ pub struct History {
     pub lost: Vec<(u32, Timestamp)>,
     /// Processes that told that a graceful shutdown was over.
     pub stopped: BTreeSet<u32>,
+    /// What became of leases, in the order in which the database did it; where somebody watches it that closely.
+    pub leases: Vec<LeaseStep>,
 }
 
 impl History {
@@ -56,6 +58,30 @@ impl History {
     pub fn worker_of(&self, line: &Line) -> (u32, usize) {
         (line.pid, self.lost.iter().filter(|(pid, at)| *pid == line.pid && *at < line.at).count())
     }
+}
+
+/// Something that the database did with a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseStep {
+    /// When it was done.
+    pub at: Timestamp,
+    /// Whose lease it is.
+    pub worker: WorkerId,
+    /// What was done.
+    pub what: LeaseDeed,
+}
+
+/// What the database does with leases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseDeed {
+    /// It is taken or renewed, until then.
+    Stands(Timestamp),
+    /// Its worker gave it back.
+    GivenBack,
+    /// Another worker ended it.
+    Buried,
+    /// Its worker took a run, in this epoch.
+    Takes(RunId, u32),
 }
 
 /// A submit that was acknowledged.

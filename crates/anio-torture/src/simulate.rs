@@ -19,6 +19,7 @@
 mod client;
 mod command;
 mod database;
+mod deadly;
 mod host;
 mod play;
 mod process;

@@ -16,6 +16,9 @@ pub const GATED: &str = "gated";
 /// The name of the workflow whose only task ends its process.
 pub const DEADLY: &str = "deadly";
 
+/// How many deaths of its worker in a row a task run survives in a simulation with [`DEADLY`] in it.
+pub const POISON_DEATHS: u32 = 3;
+
 /// How often a body looks at the gate.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 

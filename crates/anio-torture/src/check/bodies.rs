@@ -46,6 +46,15 @@ impl RunCheck<'_> {
                 self.violate(Rule::SuccessIsFinal, Some(name), found);
             }
         }
+        for fact in facts {
+            let FactKind::Failed { retry_at: Some(due), .. } = fact.kind else { continue };
+            let is_early = |line: &&&Line| line.attempt == fact.attempt + 1 && line.at < due;
+            if let Some(line) = begins.iter().find(is_early) {
+                let (pid, attempt, by) = (line.pid, line.attempt, due.since(line.at));
+                let found = format!("process {pid} began attempt {attempt} {by:?} too early");
+                self.violate(Rule::BackoffsHold, Some(name), found);
+            }
+        }
         let mut seen = HashSet::new();
         for line in &begins {
             if !seen.insert((self.history.worker_of(line), line.attempt)) {

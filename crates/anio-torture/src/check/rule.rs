@@ -89,11 +89,21 @@ pub enum Rule {
     ToldEndsAreDurable,
     /// What a body came to is durable when a graceful shutdown of its process is over.
     ShutdownsLoseNothing,
+    /// A retry begins no earlier than its failure said.
+    BackoffsHold,
+    /// A lease is not ended by another while it stands: from the last time that it was taken or renewed.
+    StandingLeasesAreLeft,
+    /// A worker takes no run when its lease has ended.
+    RunsAreTakenUnderALease,
+    /// An epoch of a run has one owner.
+    EpochsHaveOneOwner,
+    /// A task run that kills its worker each time fails, after as many deaths as it is allowed.
+    PoisonEnds,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 44] = [
         Self::AcknowledgedRunsAreKept,
         Self::AcknowledgedEndsAreKept,
         Self::RunsEnd,
@@ -133,6 +143,11 @@ impl Rule {
         Self::RatesHold,
         Self::ToldEndsAreDurable,
         Self::ShutdownsLoseNothing,
+        Self::BackoffsHold,
+        Self::StandingLeasesAreLeft,
+        Self::RunsAreTakenUnderALease,
+        Self::EpochsHaveOneOwner,
+        Self::PoisonEnds,
     ];
 }
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 use anio_core::context::{Entry, Writes};
 use anio_core::error::FailureKind;
 use anio_core::{Output, TaskFailure, TaskName, Timestamp};
+use anio_store::record::WorkerId;
 use serde_json::Value;
 
 use super::*;
 use crate::blueprint::{How, RESOURCE_UNITS, TaskBlueprint, Trouble, Yields};
 use crate::diary::What;
-use crate::history::{Ack, Ended, Stop};
+use crate::history::{Ack, Ended, LeaseDeed, LeaseStep, Stop};
 use crate::operator::{Ask, Asked};
 use crate::reference::Handling;
 
@@ -127,6 +128,7 @@ fn good() -> History {
         lost: Vec::new(),
         rows: Vec::new(),
         stopped: BTreeSet::new(),
+        leases: leases(),
     };
     history.ends[0].outputs = history.runs[0].outputs();
     history
@@ -293,7 +295,38 @@ fn break_rule(rule: Rule, history: &mut History) {
             history.stopped.insert(1);
             history.runs[0].facts.retain(|fact| fact.task != *"join");
         }
+        Rule::BackoffsHold => {
+            let failed = facts_of(history, "again").into_iter().next().expect("it fails once");
+            let FactKind::Failed { retry_at, .. } = &mut failed.kind else { panic!("it fails first") };
+            *retry_at = retry_at.map(|at| at.after(Duration::from_secs(60)));
+        }
+        Rule::StandingLeasesAreLeft => history.leases[2].at = Timestamp::from_micros(99),
+        Rule::RunsAreTakenUnderALease => history.leases.swap(1, 2),
+        Rule::PoisonEnds => {
+            let deadly =
+                StoredRun { workflow: DEADLY.to_owned(), facts: Vec::new(), ..history.runs[0].clone() };
+            history.runs.push(StoredRun { id: RunId::from_uuid(uuid::Uuid::from_u128(8)), ..deadly });
+        }
+        Rule::EpochsHaveOneOwner => history.leases[4].what = LeaseDeed::Takes(run_id(), 0),
     }
+}
+
+/// One worker takes the run and is buried, then another takes it and stops.
+fn leases() -> Vec<LeaseStep> {
+    let step = |micros, worker, what| LeaseStep {
+        at: Timestamp::from_micros(micros),
+        worker: WorkerId(uuid::Uuid::from_u128(worker)),
+        what,
+    };
+    let stands = |micros| LeaseDeed::Stands(Timestamp::from_micros(micros));
+    vec![
+        step(1, 1, stands(100)),
+        step(10, 1, LeaseDeed::Takes(run_id(), 0)),
+        step(150, 1, LeaseDeed::Buried),
+        step(151, 2, stands(300)),
+        step(160, 2, LeaseDeed::Takes(run_id(), 1)),
+        step(200, 2, LeaseDeed::GivenBack),
+    ]
 }
 
 /// Stops the process in the body of `join`; another begins that body too, and the first goes on.

@@ -13,6 +13,7 @@ use anio_store::record::{RunQuery, RunStatus};
 use super::process::{Client, Process};
 use super::script::Order;
 use crate::body::RunInput;
+use crate::diary::{Line, What};
 use crate::dice::{Dice, mix};
 use crate::history::{Ack, Ended, digest};
 use crate::intent::{ASK_WITHIN, Intent};
@@ -28,6 +29,8 @@ pub(super) async fn serve(client: Client, engine: Engine, mut order: Order) {
     let intent = match Intent::draw(&mut order.dice, process.now()) {
         // In memory there are no transactions of a user's own.
         Intent::Joint(_) => Intent::Plain,
+        // Nobody saves anybody.
+        _ if process.world.script.is_deadly => Intent::Plain,
         intent => intent,
     };
     process.world.note((process.host, "order", intent.tag()));
@@ -57,7 +60,7 @@ async fn submit(process: &Arc<Process>, engine: &Engine, intent: Intent, order: 
             submit(n).idempotency_key(key.as_str())
         }
         // Nobody's at first: another process may get it, and what is asked of it here is to be done there.
-        _ if dice.percent(30) => submit(n).at(process.now()),
+        _ if dice.percent(process.world.script.nobodys) => submit(n).at(process.now()),
         _ => submit(n),
     };
     let run = submit.await?;
@@ -97,6 +100,7 @@ async fn acknowledge(process: &Process, run: &RunHandle, workflow: &Workflow, n:
     process.world.count("runs_acknowledged");
     let ack = Ack { run: run.id(), workflow: workflow.name().to_string(), n, key };
     process.world.state().history.acks.push(ack);
+    process.tempt().await;
 }
 
 /// Waits for the end of a run, and tells of it.
@@ -112,6 +116,18 @@ async fn wait(process: &Process, run: &RunHandle) -> anio::Result<RunStatus> {
     process.world.note((process.host, "ended", short(run.id()), status.as_str()));
     let ended = Ended { run: run.id(), status: status.to_string(), outputs };
     process.world.state().history.ends.push(ended);
+    if status == RunStatus::Succeeded {
+        process.write(&Line {
+            at: process.now(),
+            pid: process.pid(),
+            what: What::Told,
+            run: run.id(),
+            task_run: ("-".to_owned(), None),
+            attempt: 0,
+            inputs: 0,
+        });
+    }
+    process.tempt().await;
     Ok(status)
 }
 
@@ -126,7 +142,7 @@ async fn end(
 ) -> anio::Result<()> {
     let status = wait(process, run).await?;
     // By the time of another host it is not said which facts came before.
-    if process.world.script.is_skewed() {
+    if process.world.script.is_skewed() || process.world.script.is_deadly {
         return Ok(());
     }
     if matches!(status, RunStatus::Succeeded | RunStatus::Failed)
@@ -214,6 +230,7 @@ async fn tell(process: &Arc<Process>, run: RunId, what: Asked) {
     });
     let ask = Ask { run, what, at: process.now(), pid: process.pid() };
     process.world.state().history.asks.push(ask);
+    process.tempt().await;
 }
 
 /// Resumes all that is paused.

@@ -33,6 +33,9 @@ pub struct Command {
     /// Go on from what is recorded until so many schedules are on record, with the next seeds
     #[arg(long, value_name = "SCHEDULES", requires = "record", conflicts_with = "count")]
     until: Option<u64>,
+    /// Stop at the first that is violated
+    #[arg(long)]
+    first: bool,
     /// Show every step
     #[arg(long)]
     trace: bool,
@@ -51,7 +54,7 @@ impl Command {
         let (mut seed, mut left) = self.seeds()?;
         let mut sum = Entry::new(METHOD, BACKEND, session());
         let is_time = || deadline.is_none_or(|deadline| Instant::now() < deadline);
-        while left > 0 && is_time() {
+        while left > 0 && is_time() && !self.is_found(&sum) {
             let count = left.min(SLICE);
             let slice = self.play(&sum.session, seed, count, deadline);
             self.budget.record(&slice)?;
@@ -62,6 +65,10 @@ impl Command {
             tell(&format!("{n} schedules, {rate} a second, {} wrong", sum.violations));
         }
         conclude(&[sum])
+    }
+
+    fn is_found(&self, figures: &Entry) -> bool {
+        self.first && figures.violations > 0
     }
 
     /// The first seed, and how many are to be played.
@@ -91,6 +98,9 @@ impl Command {
                         }
                         let played = play(seed.wrapping_add(n), self.trace);
                         let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+                        if self.is_found(&all) {
+                            break;
+                        }
                         show(&played, all.violations < SHOWN_MAX);
                         add(&mut all, &played);
                     }

@@ -16,7 +16,9 @@ use anio_store::record::{
 
 use super::process::Process;
 use super::weather::Fate;
+use super::world::World;
 use crate::Result as Anyhow;
+use crate::history::{LeaseDeed, LeaseStep};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -87,6 +89,10 @@ impl Connection {
         }
     }
 
+    fn ledger(&self) -> Leases {
+        Leases(Arc::clone(&self.process.world))
+    }
+
     fn cut(&mut self) -> StoreError {
         self.is_broken = true;
         StoreError::Disconnected { source: "the simulation cut it".into() }
@@ -96,6 +102,45 @@ impl Connection {
         self.is_broken = true;
         StoreError::OutcomeUnknown { source: "the simulation cut it".into() }
     }
+}
+
+/// Writes down what becomes of leases.
+#[derive(Clone)]
+struct Leases(Arc<World>);
+
+impl Leases {
+    fn note(&self, worker: WorkerId, what: LeaseDeed) {
+        let at = self.0.now();
+        self.0.state().history.leases.push(LeaseStep { at, worker, what });
+    }
+
+    /// Takes or renews a lease; it stands from no earlier than before that.
+    fn stands<T>(&self, worker: &NewWorker, verb: impl FnOnce() -> Result<T>) -> Result<T> {
+        let until = self.0.now().after(worker.lease);
+        verb().inspect(|_| self.note(worker.id, LeaseDeed::Stands(until)))
+    }
+
+    fn buried(&self, dead: impl Iterator<Item = WorkerId>) {
+        dead.for_each(|dead| self.note(dead, LeaseDeed::Buried));
+    }
+
+    fn takes(&self, worker: WorkerId, runs: &[ClaimedRun]) {
+        for ClaimedRun { run, .. } in runs {
+            self.note(worker, LeaseDeed::Takes(run.id, run.epoch));
+        }
+    }
+
+    fn takes_new(&self, batch: &Batch, runs: &[RunId]) {
+        let Some(worker) = batch.worker else { return };
+        for run in runs {
+            self.note(worker, LeaseDeed::Takes(*run, 0));
+        }
+    }
+}
+
+/// The runs that a worker submits and has at once.
+fn claimed(batch: &Batch) -> impl Iterator<Item = RunId> {
+    batch.runs.iter().filter(|run| run.claim && run.options.due_at.is_none()).map(|run| run.id)
 }
 
 fn busy() -> StoreError {
@@ -120,14 +165,23 @@ impl Backend for Connection {
     }
 
     fn register(&mut self, worker: &NewWorker) -> Result<()> {
-        let taken = self.write("register", worker, 0, |memory, worker, _| memory.register(worker));
+        let args = (self.ledger(), worker.clone());
+        let taken = self.write("register", &args, 0, |memory, (ledger, worker), _| {
+            ledger.stands(worker, || memory.register(worker))
+        });
         // It may have it, whatever it was told.
         self.process.has_lease(worker.id);
         taken
     }
 
     fn commit(&mut self, batch: &Batch, number: u64) -> Result<()> {
-        self.write("commit", batch, number, Memory::commit)
+        let args = (self.ledger(), batch.clone());
+        self.write("commit", &args, number, |memory, (ledger, batch), number| {
+            // One that is sent again takes nothing.
+            let is_new = |run: &RunId| memory.clone().run(*run).is_ok_and(|run| run.is_none());
+            let new: Vec<RunId> = claimed(batch).filter(is_new).collect();
+            memory.commit(batch, number).inspect(|()| ledger.takes_new(batch, &new))
+        })
     }
 
     fn last_commit(&mut self, worker: WorkerId) -> Result<u64> {
@@ -163,20 +217,35 @@ impl Backend for Connection {
     }
 
     fn claim(&mut self, claim: &Claim) -> Result<Vec<ClaimedRun>> {
-        self.write("claim", claim, 0, |memory, claim, _| memory.claim(claim))
+        let args = (self.ledger(), claim.clone());
+        self.write("claim", &args, 0, |memory, (ledger, claim), _| {
+            memory.claim(claim).inspect(|runs| ledger.takes(claim.worker, runs))
+        })
     }
 
     fn renew(&mut self, worker: &NewWorker) -> Result<Renewal> {
-        self.write("renew", worker, 0, |memory, worker, _| memory.renew(worker))
+        let args = (self.ledger(), worker.clone());
+        self.write("renew", &args, 0, |memory, (ledger, worker), _| {
+            ledger.stands(worker, || memory.renew(worker)).inspect(|renewal| ledger.0.tempt(&renewal.dead))
+        })
     }
 
     fn bury(&mut self, dead: &[WorkerId]) -> Result<u64> {
         self.process.world.count("burials");
-        self.write("bury", &dead.to_vec(), 0, |memory, dead, _| memory.bury(dead))
+        let args = (self.ledger(), dead.to_vec());
+        self.write("bury", &args, 0, |memory, (ledger, dead), _| {
+            let alive: Vec<WorkerId> = dead.iter().copied().filter(|dead| memory.has_lease(*dead)).collect();
+            let n_runs = memory.bury(dead)?;
+            ledger.buried(alive.into_iter().filter(|dead| !memory.has_lease(*dead)));
+            Ok(n_runs)
+        })
     }
 
     fn release(&mut self, worker: WorkerId) -> Result<()> {
-        self.write("release", &worker, 0, |memory, worker, _| memory.release(*worker))
+        let args = (self.ledger(), worker);
+        self.write("release", &args, 0, |memory, (ledger, worker), _| {
+            memory.release(*worker).inspect(|()| ledger.note(*worker, LeaseDeed::GivenBack))
+        })
     }
 
     fn unpark(&mut self, workflows: &[WorkflowName]) -> Result<u64> {

@@ -10,11 +10,13 @@ use anio_scheduler::{Config, Lanes, Scheduler};
 use anio_store::{Schedule, Store, StoreOptions};
 
 use super::database::Connection;
+use super::deadly;
 use super::process::{Process, Ways};
 use super::world::{Counted, World};
 use crate::Result;
 use crate::blueprint::{RESOURCE, RESOURCE_UNITS};
 use crate::body;
+use crate::special::POISON_DEATHS;
 use crate::surroundings::Surroundings;
 
 /// How often it is looked whether an engine has stopped by itself.
@@ -86,7 +88,10 @@ async fn start(process: &Arc<Process>) -> Result<Engine> {
     let around: Arc<dyn Surroundings> = process.clone();
     let workflows: Result<Vec<Workflow>> =
         script.blueprints.iter().map(|blueprint| body::workflow(blueprint, &around)).collect();
-    let workflows = workflows?;
+    let mut workflows = workflows?;
+    if script.is_deadly {
+        workflows.push(deadly::workflow(process)?);
+    }
     process.set_workflows(&workflows);
     let schedule: Arc<dyn Schedule> = Arc::new(Ways(Arc::clone(process)));
     let options = StoreOptions { patience: script.limits.patience, ..StoreOptions::default() };
@@ -96,7 +101,8 @@ async fn start(process: &Arc<Process>) -> Result<Engine> {
         cpu_threads: script.limits.cpu_threads,
         lease: script.limits.lease,
         live_runs_max: script.limits.live_runs_max,
-        poison_deaths: 1_000_000,
+        // Where a body kills, it must be stopped; else any number of crashes is the weather's fault.
+        poison_deaths: if script.is_deadly { POISON_DEATHS } else { u32::MAX },
         shutdown_grace: GRACE,
         name: format!("host {}", process.host),
         resources: BTreeMap::from([(RESOURCE.to_owned(), RESOURCE_UNITS)]),

@@ -68,7 +68,9 @@ pub fn play(seed: u64, is_traced: bool) -> Played {
     // What is left of the dead is dropped here, and may still do things that nobody sees.
     drop(runtime);
     let processes = std::mem::take(&mut world.state().processes);
-    processes.iter().for_each(|process| process.dismantle());
+    for process in &processes {
+        process.dismantle();
+    }
     drop(processes);
     debug_assert_eq!(Arc::strong_count(&world), 1, "a schedule leaves something behind");
     PANICS.take();
@@ -127,9 +129,12 @@ fn strike(world: &Arc<World>, hosts: &Hosts, blow: &Blow) {
             let Some(engine) = process.engine() else { return };
             world.count("shutdowns");
             tokio::spawn(async move {
-                // One that has stopped already is down, too.
-                let _ = engine.shutdown().await;
+                let is_down = engine.shutdown().await.is_ok();
                 process.gate().await;
+                // One that has stopped already is down, too, and has told nothing.
+                if is_down {
+                    process.has_stopped();
+                }
                 process.kill();
             });
         }
@@ -158,6 +163,7 @@ async fn finish(world: &Arc<World>, hosts: &Hosts) {
     for (process, engine) in hosts.engines() {
         match tokio::time::timeout(STOP_PATIENCE, engine.shutdown()).await {
             Ok(Ok(())) => {
+                process.has_stopped();
                 if process.lease().is_some_and(|lease| world.memory.has_lease(lease)) {
                     world.surprise(format!("host {} has stopped and keeps its lease", process.host));
                 }
@@ -207,6 +213,7 @@ const fn is_by_clock(rule: Rule) -> bool {
             | Rule::CallbacksAreCalled
             | Rule::TaskCancelsHold
             | Rule::OneOwnerCommits
+            | Rule::BackoffsHold
     )
 }
 

@@ -26,12 +26,13 @@ pub(super) struct Process {
     pub(super) host: usize,
     state: Mutex<State>,
     dead: watch::Sender<bool>,
+    /// Until when it stands still.
+    still: watch::Sender<Instant>,
 }
 
 struct State {
     engine: Option<Engine>,
     workflows: Vec<Workflow>,
-    still_until: Instant,
     cut_off_until: Instant,
     /// The lease that it took last, and its number.
     lease: Option<(WorkerId, u32)>,
@@ -41,19 +42,14 @@ struct State {
 impl Process {
     pub(super) fn new(world: &Arc<World>, host: usize) -> Arc<Self> {
         let now = Instant::now();
-        let state = State {
-            engine: None,
-            workflows: Vec::new(),
-            still_until: now,
-            cut_off_until: now,
-            lease: None,
-            n_clients: 0,
-        };
+        let state =
+            State { engine: None, workflows: Vec::new(), cut_off_until: now, lease: None, n_clients: 0 };
         let process = Arc::new(Self {
             world: Arc::clone(world),
             host,
             state: Mutex::new(state),
             dead: watch::Sender::new(false),
+            still: watch::Sender::new(now),
         });
         world.state().processes.push(Arc::clone(&process));
         process
@@ -87,7 +83,16 @@ impl Process {
     }
 
     pub(super) fn freeze(&self, time: Duration) {
-        self.state().still_until = Instant::now() + time;
+        self.still.send_replace(Instant::now() + time);
+    }
+
+    /// Lets it go on, if it stands still.
+    pub(super) fn thaw(&self) {
+        if *self.still.borrow() > Instant::now() {
+            self.world.note((self.host, "thaws"));
+            self.world.count("thaws");
+            self.still.send_replace(Instant::now());
+        }
     }
 
     pub(super) fn cut_off(&self, time: Duration) {
@@ -102,7 +107,7 @@ impl Process {
         self.state().workflows = workflows.to_vec();
     }
 
-    /// The workflow of a blueprint, as this process executes it.
+    /// The workflow of a blueprint, as this process executes it; after those of all blueprints the deadly one.
     pub(super) fn workflow(&self, blueprint: usize) -> Workflow {
         self.state().workflows[blueprint].clone()
     }
@@ -142,15 +147,40 @@ impl Process {
 
     /// Lets go on who belongs to a process that lives and does not stand still.
     pub(super) async fn gate(&self) {
+        let mut still = self.still.subscribe();
         loop {
             if self.is_dead() || self.world.is_running_wild() {
                 std::future::pending::<()>().await;
             }
-            let until = self.state().still_until;
+            let until = *still.borrow_and_update();
             if Instant::now() >= until {
                 return;
             }
-            tokio::time::sleep_until(until).await;
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(until) => {}
+                // The sender is here, so it cannot be gone.
+                _ = still.changed() => {}
+            }
+        }
+    }
+
+    /// After something was told: now and then it dies just then.
+    pub(super) async fn tempt(&self) {
+        let percent = self.world.script.deaths_after_answers;
+        if !self.world.is_calm() && self.world.draw(|dice| dice.percent(percent)) {
+            self.world.note((self.host, "dies after an answer"));
+            self.world.count("kills");
+            self.world.count("kills_after_an_answer");
+            self.kill();
+        }
+        self.gate().await;
+    }
+
+    /// A graceful shutdown of it is over: what its bodies came to is durable.
+    pub(super) fn has_stopped(&self) {
+        if let Some((_, pid)) = self.state().lease {
+            self.world.state().history.stopped.insert(pid);
         }
     }
 

@@ -17,6 +17,14 @@ pub(super) struct Script {
     pub(super) orders: Vec<Order>,
     /// In the order of their times.
     pub(super) blows: Vec<Blow>,
+    /// In 100 answers, after how many of them the process dies that got it.
+    pub(super) deaths_after_answers: u64,
+    /// In 100 runs, how many are nobody's at first.
+    pub(super) nobodys: u64,
+    /// Whether all runs are of the workflow whose body kills its process.
+    pub(super) is_deadly: bool,
+    /// In 100 leases that run out while their process stands still, how many of those go on just then.
+    pub(super) thaws: u64,
     /// Whether the database tells of changes.
     pub(super) notifies: bool,
     /// When all that disturbs is over.
@@ -39,6 +47,7 @@ pub(super) struct Limits {
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) at: Duration,
+    /// Its position among the script's; after the last comes the workflow that kills.
     pub(super) blueprint: usize,
     /// More than one are submitted together.
     pub(super) inputs: Vec<u64>,
@@ -85,10 +94,20 @@ impl Script {
         let mut skew = || if is_skewed { dice.below(4_000_000).cast_signed() - 2_000_000 } else { 0 };
         let skews = (0..n_hosts).map(|_| skew()).collect();
         let span = Duration::from_millis(*pick(&mut dice, &[300, 1_000, 4_000]));
-        let n_orders = 1 + dice.below(4);
-        let orders = (0..n_orders).map(|_| Order::draw(&mut dice, span, n_blueprints)).collect();
+        let n_orders = if dice.percent(15) { 4 + dice.below(8) } else { 1 + dice.below(4) };
+        let mut orders: Vec<Order> =
+            (0..n_orders).map(|_| Order::draw(&mut dice, span, n_blueprints)).collect();
+        let is_deadly = dice.percent(4);
+        if is_deadly {
+            orders.truncate(2);
+            for order in &mut orders {
+                order.blueprint = n_blueprints;
+            }
+        }
         let n_blows = dice.below(6);
         let mut blows: Vec<Blow> = (0..n_blows).map(|_| Blow::draw(&mut dice, span, n_hosts)).collect();
+        // Who is told to stop counts no deaths any more: it did not die.
+        blows.retain(|blow| !is_deadly || blow.what != What::Stop);
         blows.sort_by_key(|blow| blow.at);
         Self {
             blueprints,
@@ -97,6 +116,10 @@ impl Script {
             limits,
             orders,
             blows,
+            deaths_after_answers: if dice.percent(25) { 5 + dice.below(40) } else { 0 },
+            is_deadly,
+            thaws: if dice.percent(30) { 60 } else { 0 },
+            nobodys: *pick(&mut dice, &[30, 30, 90]),
             notifies: dice.percent(30),
             calm_at: span + dice.duration(span),
             dice: Dice::new(dice.roll()),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anio_core::{RunId, Timestamp};
 use anio_scheduler::{Clock, Ids};
 use anio_store::memory::Memory;
+use anio_store::record::WorkerId;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -120,6 +121,17 @@ impl World {
 
     pub(super) fn surprise(&self, what: String) {
         self.state().surprises.push(what);
+    }
+
+    /// Their leases have been seen to have run out: now and then one of those that stand still goes on just then.
+    pub(super) fn tempt(&self, dead: &[WorkerId]) {
+        let processes = self.state().processes.clone();
+        let is_dead = |process: &Process| process.lease().is_some_and(|lease| dead.contains(&lease));
+        for process in processes.iter().filter(|process| is_dead(process)) {
+            if self.draw(|dice| dice.percent(self.script.thaws)) {
+                process.thaw();
+            }
+        }
     }
 
     /// No more disturbance.
