@@ -1,17 +1,21 @@
-//! Planted bugs: every method is tried on programs that have one, until one finds it. A harness that cannot
-//! fail proves nothing; a bug that no method finds is a hole in it.
+//! Planted bugs: every method is tried on programs that have one. A harness that cannot fail proves nothing; a bug
+//! that no method finds is a hole in it.
 //!
 //! The bugs are those of [`anio_core::plant`]; they are in programs that were built with the feature `plant`, and
-//! the environment variable `ANIO_PLANT` chooses one. Each try is a process of its own, or many.
+//! the environment variable `ANIO_PLANT` chooses one. Each try is a process of its own, or many. Before any bug each
+//! method is tried on the same programs without one, and must find nothing: otherwise what it finds later says
+//! nothing of the bug.
 
 pub mod method;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anio_core::plant::Plant;
+use anio_testkit::postgres;
 
 pub use self::method::{Found, Method, Programs};
 use crate::Result;
@@ -42,21 +46,29 @@ pub struct Command {
     /// How many minutes one method may take on one bug
     #[arg(long, default_value_t = 5.0)]
     patience: f64,
+    /// How many bugs are tried side by side
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
     /// Put the table into this page
     #[arg(long, value_name = "PAGE", num_args = 0..=1, default_missing_value = "docs/reliability.md")]
     write: Option<PathBuf>,
 }
 
-/// A bug, and what each method that was tried made of it.
+/// A program, and what each method that was tried made of it.
 #[derive(Debug)]
 struct Row {
-    plant: Plant,
+    /// `None`: it has no bug.
+    plant: Option<Plant>,
     tries: Vec<(Method, Found)>,
 }
 
 impl Row {
+    fn n_methods(&self) -> usize {
+        self.tries.iter().filter(|(_, found)| matches!(found, Found::After(_))).count()
+    }
+
     fn is_caught(&self) -> bool {
-        self.tries.iter().any(|(_, found)| matches!(found, Found::After(_)))
+        self.n_methods() > 0
     }
 }
 
@@ -64,31 +76,24 @@ impl Command {
     /// Tries them.
     ///
     /// # Errors
-    /// Those of the system; when this program was built without the feature `plant`.
+    /// Those of the system; a method that finds something where there is no bug; when this program was built
+    /// without the feature `plant`.
     pub fn run(&self) -> Result<ExitCode> {
         if !cfg!(feature = "plant") {
             return Err("this program has no bugs to plant: it is built without the feature `plant`".into());
         }
-        let (begun, deadline) = (Instant::now(), self.budget.deadline());
-        let programs = Programs::find(&self.methods())?;
-        let mut rows = Vec::new();
-        for plant in self.plants()? {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                break;
-            }
-            rows.push(self.try_on(plant, &programs)?);
-        }
-        let table = table(&rows);
+        let begun = Instant::now();
+        let methods = self.methods();
+        let programs = Programs::find(&methods)?;
+        let plants = self.plants()?;
+        let mut rows = vec![self.control(&methods, &programs)?];
+        rows.extend(self.try_all(&plants, &methods, &programs)?);
+        let table = table(&methods, &rows);
         tell(&table);
         if let Some(page) = &self.write {
             write(page, &table)?;
         }
-        let mut entry = Entry::new(METHOD, "both", command::session());
-        entry.seeds.include(self.budget.seed);
-        entry.count("planted", rows.len() as u64);
-        entry.count("caught", rows.iter().filter(|row| row.is_caught()).count() as u64);
-        entry.violations = rows.iter().filter(|row| !row.is_caught()).count() as u64;
-        entry.seconds = begun.elapsed().as_secs_f64();
+        let entry = self.figures(&rows[1..], &methods, begun.elapsed());
         self.budget.record(&entry)?;
         command::conclude(&[entry])
     }
@@ -100,32 +105,117 @@ impl Command {
     }
 
     fn methods(&self) -> Vec<Method> {
-        if self.method.is_empty() { Method::ALL.to_vec() } else { self.method.clone() }
+        let mut methods = if self.method.is_empty() { Method::ALL.to_vec() } else { self.method.clone() };
+        if postgres::is_off() {
+            tell("Postgres is switched off; its methods are left out");
+            methods.retain(|method| !method.is_on_postgres());
+        }
+        methods
     }
 
-    fn try_on(&self, plant: Plant, programs: &Programs) -> Result<Row> {
-        let patience = Duration::from_secs_f64(self.patience.max(0.0) * 60.0);
-        let mut row = Row { plant, tries: Vec::new() };
-        for method in self.methods() {
-            if row.is_caught() && !self.all || !method.can_find(plant) {
-                continue;
+    /// Every method on programs without a bug.
+    fn control(&self, methods: &[Method], programs: &Programs) -> Result<Row> {
+        let mut tries = Vec::new();
+        for &method in methods {
+            let found = programs.try_on(method, None, self.budget.seed, self.patience())?;
+            tell(&format!("no bug: {}: {}", method.name(), in_words(method, found)));
+            if !matches!(found, Found::Nothing(1..)) {
+                return Err(format!("{} is not clean where there is no bug", method.name()).into());
             }
-            let found = programs.try_on(method, plant, self.budget.seed, patience)?;
-            tell(&format!("{}: {}: {found}", plant.name(), method.name()));
+            tries.push((method, found));
+        }
+        Ok(Row { plant: None, tries })
+    }
+
+    /// As many bugs side by side as there are jobs; in their order.
+    fn try_all(&self, plants: &[Plant], methods: &[Method], programs: &Programs) -> Result<Vec<Row>> {
+        let deadline = self.budget.deadline();
+        let left = Mutex::new(plants.iter().copied());
+        let rows = Mutex::new(Vec::new());
+        let work = || -> Result<()> {
+            while deadline.is_none_or(|deadline| Instant::now() < deadline) {
+                let Some(plant) = left.lock().map_err(|_| "a job panicked")?.next() else { break };
+                let row = self.try_on(plant, methods, programs)?;
+                rows.lock().map_err(|_| "a job panicked")?.push(row);
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let jobs: Vec<_> = (0..self.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+            jobs.into_iter().try_for_each(|job| job.join().map_err(|_| "a job panicked")?)
+        })?;
+        let mut rows = rows.into_inner().map_err(|_| "a job panicked")?;
+        rows.sort_by_key(|row| plants.iter().position(|plant| Some(*plant) == row.plant));
+        Ok(rows)
+    }
+
+    fn try_on(&self, plant: Plant, methods: &[Method], programs: &Programs) -> Result<Row> {
+        let mut row = Row { plant: Some(plant), tries: Vec::new() };
+        for &method in methods.iter().filter(|method| method.can_find(plant)) {
+            if row.is_caught() && !self.all {
+                break;
+            }
+            let found = programs.try_on(method, Some(plant), self.budget.seed, self.patience())?;
+            tell(&format!("{}: {}: {}", plant.name(), method.name(), in_words(method, found)));
             row.tries.push((method, found));
         }
         Ok(row)
     }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs_f64(self.patience.max(0.0) * 60.0)
+    }
+
+    fn figures(&self, rows: &[Row], methods: &[Method], took: Duration) -> Entry {
+        let mut entry = Entry::new(METHOD, "all", command::session());
+        entry.seeds.include(self.budget.seed);
+        let n_such = |is_it: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| is_it(row)).count() as u64;
+        entry.count("planted", rows.len() as u64);
+        entry.count("caught", n_such(&Row::is_caught));
+        entry.count("caught_by_two_methods_or_more", n_such(&|row| row.n_methods() > 1));
+        for &method in methods {
+            let is_it = |(of, found): &(Method, Found)| *of == method && matches!(found, Found::After(_));
+            entry.count(&format!("caught_by_{}", method.name()), n_such(&|row| row.tries.iter().any(is_it)));
+        }
+        entry.violations = n_such(&|row| !row.is_caught());
+        entry.seconds = took.as_secs_f64();
+        entry
+    }
 }
 
-fn table(rows: &[Row]) -> String {
-    let mut text = String::from("| bug | found by | missed by |\n|---|---|---|\n");
+fn in_words(method: Method, found: Found) -> String {
+    let unit = method.unit();
+    match found {
+        Found::After(n) => format!("found after {n} {unit}"),
+        Found::Nothing(n) => format!("nothing in {n} {unit}"),
+        Found::Late => "its time was over".to_owned(),
+    }
+}
+
+/// A column for each method: how much it took to find the bug, or how much did not find it.
+fn table(methods: &[Method], rows: &[Row]) -> String {
+    let mut text = String::from("| bug |");
+    // A string takes everything.
+    for method in methods {
+        let _ = write!(text, " {}, {} |", method.name(), method.unit());
+    }
+    let _ = writeln!(text, "\n|---|{}", "---:|".repeat(methods.len()));
     for Row { plant, tries } in rows {
-        let of = |is_caught: bool| {
-            let such = tries.iter().filter(|(_, found)| matches!(found, Found::After(_)) == is_caught);
-            such.map(|(method, found)| format!("{}, {found}", method.name())).collect::<Vec<_>>().join("; ")
-        };
-        writeln!(text, "| `{}` | {} | {} |", plant.name(), of(true), of(false)).expect("a string takes it");
+        let name = plant.map_or_else(|| "none".to_owned(), |plant| format!("`{}`", plant.name()));
+        let _ = write!(text, "| {name} |");
+        for method in methods {
+            let found = tries.iter().find(|(of, _)| of == method).map(|(_, found)| *found);
+            let is_blind = plant.is_some_and(|plant| !method.can_find(plant));
+            let cell = match found {
+                Some(Found::After(n)) => format!("**{n}**"),
+                Some(Found::Nothing(n)) => format!("none in {n}"),
+                Some(Found::Late) => "?".to_owned(),
+                None if is_blind => "·".to_owned(),
+                None => String::new(),
+            };
+            let _ = write!(text, " {cell} |");
+        }
+        text.push('\n');
     }
     text
 }
@@ -136,4 +226,24 @@ fn write(page: &Path, table: &str) -> Result<()> {
     let (_, after) = rest.split_once(MARKS.1).ok_or("the place for the table has no end")?;
     std::fs::write(page, format!("{before}{}\n{table}\n{}{after}", MARKS.0, MARKS.1))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_tells_what_found_a_bug_what_did_not_and_what_could_not() {
+        let methods = [Method::Conformance, Method::Explorer, Method::Simulate, Method::Points];
+        let control = vec![(Method::Conformance, Found::Nothing(90)), (Method::Simulate, Found::Nothing(50))];
+        let tries = vec![(Method::Conformance, Found::After(4)), (Method::Simulate, Found::Nothing(60))];
+        let rows = [Row { plant: None, tries: control }, Row { plant: Some(Plant::EpochNotRaised), tries }];
+        let expected = "\
+| bug | conformance, tests | explorer, tests | simulate, schedules | points, plays |
+|---|---:|---:|---:|---:|
+| none | none in 90 |  | none in 50 |  |
+| `epoch-not-raised` | **4** | · | none in 60 |  |
+";
+        assert_eq!(table(&methods, &rows), expected);
+    }
 }

@@ -37,6 +37,9 @@ pub struct Command {
     /// How many trials go on side by side
     #[arg(long, default_value_t = 1)]
     jobs: usize,
+    /// Stop at the first that is violated
+    #[arg(long)]
+    first: bool,
 }
 
 impl Command {
@@ -51,7 +54,7 @@ impl Command {
         for seed in self.budget.seed.. {
             let is_over =
                 deadline.map_or(seed - self.budget.seed >= self.seeds, |deadline| Instant::now() >= deadline);
-            if is_over {
+            if is_over || self.first && all.violations > 0 {
                 break;
             }
             for entry in [self.storm(&program, seed, &session)?, self.sweep(&program, seed, &session)?] {
@@ -78,7 +81,8 @@ impl Command {
             loop {
                 let next = trials.lock().map_err(|_| "a trial panicked")?.next();
                 let Some((mode, trial)) = next else { return Ok(()) };
-                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+                if is_late || self.first && board.lock().is_ok_and(|board| board.entry.violations > 0) {
                     return Ok(());
                 }
                 let verdict = trial.run()?;

@@ -24,9 +24,6 @@ const CUTS: &str = "net-cuts";
 
 const BACKEND: &str = "postgres";
 
-/// How many workers die in one weather, before another begins on a fresh server.
-const KILLS_PER_STORM: usize = 25;
-
 /// When so many cuts in a row met no message, all messages have been met.
 const MISSES_MAX: u64 = 12;
 
@@ -41,6 +38,12 @@ pub struct Command {
     /// How many workers are alive at a time [default: 1 to 4, by the seed]
     #[arg(long)]
     workers: Option<usize>,
+    /// How many workers die in one storm, before another begins on a fresh server
+    #[arg(long, default_value_t = 25)]
+    kills: usize,
+    /// Stop after the first storm or cut with a violation
+    #[arg(long)]
+    first: bool,
     /// Before the storms, cut the connections of one worker at so many messages, one run for each
     #[arg(long, default_value_t = 0)]
     cuts: u64,
@@ -77,7 +80,11 @@ impl Command {
         let mut sum = Entry::new(CUTS, BACKEND, session);
         let mut n_misses = 0;
         for n in self.cuts_from..self.cuts_from + self.cuts {
-            if n_misses >= MISSES_MAX || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let is_found = self.first && sum.violations > 0;
+            if is_found
+                || n_misses >= MISSES_MAX
+                || deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            {
                 break;
             }
             let begun = Instant::now();
@@ -105,7 +112,8 @@ impl Command {
         let deadline = self.budget.deadline();
         let mut sum = Entry::new(STORM, BACKEND, session);
         for seed in self.budget.seed..self.budget.seed + self.storms {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let is_found = self.first && sum.violations > 0;
+            if is_found || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break;
             }
             let entry = self.storm(seed, session).await?;
@@ -133,7 +141,7 @@ impl Command {
         let settings = Settings { lease, ..Storm::settings(seed, place.url(), directory.path()) };
         let n_workers = self.workers.unwrap_or_else(|| Storm::n_workers(seed)).clamp(1, 16);
         let program = std::env::current_exe()?;
-        let storm = Storm { program, settings, n_workers, n_kills: KILLS_PER_STORM };
+        let storm = Storm { program, settings, n_workers, n_kills: self.kills.max(1) };
         let weather = Rough::begin(Arc::clone(&place), seed);
         let aftermath = storm.rage_in(&weather).await?;
         let wrongs = aftermath.wrongs(seed);

@@ -17,9 +17,6 @@ use crate::report::figures;
 /// What the ledger calls it.
 const METHOD: &str = "storm";
 
-/// How many kills one database sees, before another seed begins on a fresh one.
-const KILLS_PER_DATABASE: u64 = 250;
-
 /// Kills workers at random instants, and checks what they left behind (this is what is done without a subcommand)
 #[derive(Clone, Debug, clap::Args)]
 pub struct Command {
@@ -37,9 +34,15 @@ pub struct Command {
     /// How many workers are alive at a time [default: one to four, by the seed]
     #[arg(long)]
     workers: Option<usize>,
+    /// How many kills one database sees, before another seed begins on a fresh one
+    #[arg(long, default_value_t = 250)]
+    per_database: u64,
     /// How many storms rage side by side
     #[arg(long, default_value_t = 1)]
     jobs: usize,
+    /// Begin no other storm after one with a violation
+    #[arg(long)]
+    first: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -152,8 +155,9 @@ impl Front<'_> {
     fn take(&self) -> Option<(u64, u64)> {
         let is_late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let mut state = self.state.lock().ok()?;
-        let n_kills = self.wanted.saturating_sub(state.n_begun).min(KILLS_PER_DATABASE);
-        if n_kills == 0 || is_late || self.is_stuck.load(Ordering::Relaxed) {
+        let n_kills = self.wanted.saturating_sub(state.n_begun).min(self.command.per_database.max(1));
+        let is_found = self.command.first && state.sum.violations > 0;
+        if n_kills == 0 || is_late || is_found || self.is_stuck.load(Ordering::Relaxed) {
             return None;
         }
         let seed = state.next_seed;
