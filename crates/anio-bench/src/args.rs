@@ -15,8 +15,8 @@ anio-bench [WORKLOAD…] [--backend sqlite|postgres|both] [--repetitions N] [--j
   resume    a half-finished run of 100,000 tasks, from the start of the engine to the first task
   memory    what a waiting task run takes
   latency   from submit to the outcome, at 50, 80 and 95 % of the rate that the engine bears
-  parallel  the helpers of anio-parallel beside what does the same without them: par-map, par-then,
-            par-then-unordered, pipeline, queue
+  parallel  the helpers of anio-parallel beside what does the same without them: par-map, par-sort,
+            par-then, par-then-unordered, pipeline, queue
 
 Without a workload: all of them. One JSON line each on standard output, a table on standard error.";
 
@@ -106,7 +106,7 @@ mod tests {
         let Ok(Args::All { workloads, backends, repetitions: 3, json_only: false }) = parse("") else {
             panic!("nothing is asked for, so everything is");
         };
-        assert_eq!((workloads.len(), backends.len()), (14, 2));
+        assert_eq!((workloads.len(), backends.len()), (15, 2));
     }
 
     #[test]
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn parallel_stands_for_several() {
         let Ok(Args::All { workloads, .. }) = parse("idle parallel") else { panic!("both are known") };
-        assert_eq!(workloads.len(), 6);
+        assert_eq!(workloads.len(), 7);
         assert!(workloads.iter().skip(1).all(|workload| !workload.has_backend()));
     }
 

@@ -30,6 +30,7 @@ pub(crate) enum Workload {
     Memory,
     Latency,
     ParMap,
+    ParSort,
     ParThen,
     ParThenUnordered,
     Pipeline,
@@ -53,7 +54,7 @@ const AS_FAST: Target = Target {
 };
 
 impl Workload {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Single,
         Self::Chain,
         Self::Fan,
@@ -64,6 +65,7 @@ impl Workload {
         Self::Memory,
         Self::Latency,
         Self::ParMap,
+        Self::ParSort,
         Self::ParThen,
         Self::ParThenUnordered,
         Self::Pipeline,
@@ -71,8 +73,8 @@ impl Workload {
     ];
 
     /// Those that stand for the word `parallel`: helpers of anio-parallel, without an engine.
-    pub(crate) const PARALLEL: [Self; 5] =
-        [Self::ParMap, Self::ParThen, Self::ParThenUnordered, Self::Pipeline, Self::Queue];
+    pub(crate) const PARALLEL: [Self; 6] =
+        [Self::ParMap, Self::ParSort, Self::ParThen, Self::ParThenUnordered, Self::Pipeline, Self::Queue];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -86,6 +88,7 @@ impl Workload {
             Self::Memory => "memory",
             Self::Latency => "latency",
             Self::ParMap => "par-map",
+            Self::ParSort => "par-sort",
             Self::ParThen => "par-then",
             Self::ParThenUnordered => "par-then-unordered",
             Self::Pipeline => "pipeline",
@@ -111,6 +114,7 @@ impl Workload {
             Self::Memory => ("bytes/task run", ""),
             Self::Latency => ("ms", ""),
             Self::ParMap => ("ns/item", "rayon's par_iter().map()"),
+            Self::ParSort => ("ns/number", "the same merge sort in sequence"),
             Self::ParThen => ("ns/item", "spawned tasks in futures' buffered"),
             Self::ParThenUnordered => ("ns/item", "spawned tasks in futures' buffer_unordered"),
             Self::Pipeline => ("ns/item", "tasks and channels by hand"),
@@ -136,6 +140,10 @@ impl Workload {
             }),
             Self::Resume => Some(Target { words: "below 1 s", is_met: |sample| sample.figure < 1.0 }),
             Self::ParMap | Self::ParThen | Self::ParThenUnordered => Some(AS_FAST),
+            Self::ParSort => Some(Target {
+                words: "at least 1.6 times as fast as in sequence, on 2 cores and more",
+                is_met: |sample| sample.ratio().is_some_and(|ratio| ratio <= 1.0 / 1.6),
+            }),
             Self::Pipeline => Some(Target {
                 words: "at most 1.1 times the other",
                 is_met: |sample| sample.ratio().is_some_and(|ratio| ratio <= 1.1),
@@ -156,6 +164,7 @@ impl Workload {
             Self::Memory => memory::memory(backend),
             Self::Latency => latency::latency(backend),
             Self::ParMap => parallel::par_map(),
+            Self::ParSort => parallel::par_sort(),
             Self::ParThen => parallel::par_then(),
             Self::ParThenUnordered => parallel::par_then_unordered(),
             Self::Pipeline => parallel::pipeline(),

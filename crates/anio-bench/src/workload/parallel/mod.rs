@@ -4,6 +4,7 @@
 //! An item computes for 1, 10 or 100 µs. The figure is that of 10 µs; how the two compare at the others is
 //! among the details.
 
+mod sort;
 mod spread;
 mod stages;
 
@@ -16,6 +17,7 @@ use rayon::prelude::*;
 use crate::Result;
 use crate::report::Sample;
 
+pub(super) use sort::par_sort;
 pub(super) use spread::{par_then, par_then_unordered};
 pub(super) use stages::{pipeline, queue};
 
