@@ -1,12 +1,15 @@
 //! Where items come from.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::WorkQueue;
+use crate::cancel::{CalledOff, Cancel};
 use crate::error::{Cause, Error};
 use crate::panic::Caught;
 use crate::stream::failing;
@@ -38,7 +41,8 @@ where
     let mut source = failing(source);
     Box::new(move |queue, stopped| {
         let produce = async move {
-            while let Some(next) = stopped.run_until_cancelled(source.next()).await.flatten() {
+            let mut stopped = CalledOff::new(&Cancel::new(stopped));
+            while let Some(next) = poll_fn(|context| next_of(&mut source, &mut stopped, context)).await {
                 let item = match next {
                     Ok(item) => item,
                     Err(error) => return Produced::ended(Err(error)),
@@ -52,6 +56,21 @@ where
         };
         produce.boxed()
     })
+}
+
+/// The next item, unless the producer is stopped.
+fn next_of<S: Stream + Unpin>(
+    source: &mut S,
+    stopped: &mut CalledOff,
+    context: &mut Context<'_>,
+) -> Poll<Option<S::Item>> {
+    if stopped.is_so() {
+        return Poll::Ready(None);
+    }
+    match source.poll_next_unpin(context) {
+        Poll::Pending => stopped.poll(context).map(|()| None),
+        next @ Poll::Ready(_) => next,
+    }
 }
 
 /// Lets a function push by itself.

@@ -39,6 +39,11 @@ use crate::progress::Meter;
 /// # Ok(()) }
 /// ```
 ///
+/// Each item goes by itself from the producer to an executor and on to the handler, and no more of them than there are
+/// executors are begun and not handled. That costs less than a microsecond of computing, and where threads wait for one
+/// another a wake-up or two: of no account for items of 100 µs, half or more of the time for items of 1 µs. Such short
+/// ones are better pushed many at a time, or given to [`ParMap`](crate::ParMap).
+///
 /// It takes scope and span where it is run: each item has a span `item`, as in
 /// [`ParMap`](crate::ParMap), and the scope's token calls it off.
 #[must_use = "nothing runs before `run`"]
