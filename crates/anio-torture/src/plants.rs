@@ -189,6 +189,7 @@ fn in_words(method: Method, found: Found) -> String {
         Found::After(n) => format!("found after {n} {unit}"),
         Found::Nothing(n) => format!("nothing in {n} {unit}"),
         Found::Late => "its time was over".to_owned(),
+        Found::Broke => "it broke down".to_owned(),
     }
 }
 
@@ -209,7 +210,7 @@ fn table(methods: &[Method], rows: &[Row]) -> String {
             let cell = match found {
                 Some(Found::After(n)) => format!("**{n}**"),
                 Some(Found::Nothing(n)) => format!("none in {n}"),
-                Some(Found::Late) => "?".to_owned(),
+                Some(Found::Late | Found::Broke) => "?".to_owned(),
                 None if is_blind => "·".to_owned(),
                 None => String::new(),
             };

@@ -12,6 +12,7 @@ use anio_core::plant::{Plant, VARIABLE};
 use serde_json::Value;
 
 use crate::Result;
+use crate::check::Rule;
 use crate::command::tell;
 use crate::worker_process::end_or_kill;
 
@@ -49,6 +50,8 @@ pub enum Found {
     Nothing(u64),
     /// Its time was over, so nothing is known.
     Late,
+    /// It broke down without its figures, so nothing is known.
+    Broke,
 }
 
 /// How a method is tried.
@@ -140,7 +143,7 @@ impl Method {
                 programs: &["anio_core"],
             },
             Self::Simulate => {
-                Means::Subcommand { args: &["simulate", "--jobs=1", "--count=20000"], counts: &["schedules"] }
+                Means::Subcommand { args: &["simulate", "--jobs=1", "--count=8000"], counts: &["schedules"] }
             }
             Self::Points => Means::Subcommand {
                 args: &["points", "--backend=sqlite", "--jobs=4", "--every=8"],
@@ -213,7 +216,7 @@ impl Programs {
     /// Tries one method on programs with a bug in them, or with none.
     ///
     /// # Errors
-    /// Those of the system; a method that says nothing that can be read.
+    /// Those of the system.
     pub fn try_on(
         &self,
         method: Method,
@@ -235,7 +238,8 @@ impl Programs {
     fn test(&self, method: Method, plant: Option<Plant>, patience: Duration) -> Result<Found> {
         let mut n_before = 0;
         for (_, program) in self.tests.iter().filter(|(of, _)| *of == method) {
-            let (status, text) = run(program, &["--test-threads=1".to_owned()], plant, patience)?;
+            let Printed { status, text, .. } =
+                run(program, &["--test-threads=1".to_owned()], plant, patience)?;
             let (n, first) = read_tests(&text);
             match (status, first) {
                 (Some(status), None) if status.success() => n_before += n,
@@ -258,14 +262,19 @@ impl Programs {
         counts: &[&str],
         patience: Duration,
     ) -> Result<Found> {
-        let (status, text) = run(&self.own, args, plant, patience)?;
+        let Printed { status, text, told } = run(&self.own, args, plant, patience)?;
         let Some(status) = status else { return Ok(Found::Late) };
         let figures = text.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
         let Some(figures) = figures else {
-            return Err(format!("{} has no figures, and ended with {status}", args.join(" ")).into());
+            tell(&format!("{} has no figures, and ended with {status}: {told}", args.join(" ")));
+            return Ok(Found::Broke);
         };
         let n = counts.iter().filter_map(|count| figures["counts"][count].as_u64()).sum();
         let is_caught = figures["violations"].as_u64().is_some_and(|n| n > 0);
+        if is_caught {
+            let is_wrong = |line: &&str| Rule::ALL.iter().any(|rule| line.contains(&format!("{rule:?}")));
+            tell(told.lines().find(is_wrong).or(told.lines().last()).unwrap_or_default());
+        }
         Ok(if is_caught { Found::After(n) } else { Found::Nothing(n) })
     }
 }
@@ -307,17 +316,22 @@ fn build(args: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     if child.wait()?.success() { Ok(built) } else { Err("the tests do not build".into()) }
 }
 
-/// Runs a program; its status, none where its time was over, and what it printed.
-fn run(
-    program: &Path,
-    args: &[String],
-    plant: Option<Plant>,
-    patience: Duration,
-) -> Result<(Option<ExitStatus>, String)> {
+/// What a program printed.
+struct Printed {
+    /// `None`: its time was over.
+    status: Option<ExitStatus>,
+    /// On standard output.
+    text: String,
+    /// On standard error.
+    told: String,
+}
+
+/// Runs a program to its end.
+fn run(program: &Path, args: &[String], plant: Option<Plant>, patience: Duration) -> Result<Printed> {
     let directory = tempfile::Builder::new().prefix("anio-plants-").tempdir()?;
     // A Postgres of the program's own may belong to another user, who makes its directory there.
     std::fs::set_permissions(directory.path(), Permissions::from_mode(0o1777))?;
-    let output = directory.path().join("output");
+    let (output, errors) = (directory.path().join("output"), directory.path().join("errors"));
     let mut child = Command::new(program)
         .args(args)
         .env(VARIABLE, plant.map_or("", Plant::name))
@@ -325,10 +339,11 @@ fn run(
         .env("TMPDIR", directory.path())
         .stdin(Stdio::null())
         .stdout(File::create(&output)?)
-        .stderr(Stdio::null())
+        .stderr(File::create(&errors)?)
         .spawn()?;
     let status = end_or_kill(&mut child, patience)?;
-    Ok((status, std::fs::read_to_string(output)?))
+    let read = |path| std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Ok(Printed { status, text: read(output)?, told: read(errors)? })
 }
 
 #[cfg(test)]
