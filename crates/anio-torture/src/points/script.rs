@@ -140,7 +140,8 @@ impl Script {
         let (cancelled, paused) = (cancelled?.id(), paused?.id());
         // A slow machine may have ended them before.
         if !matches!(store.request(cancelled, Request::Cancel).await?, Requested::Refused(_)) {
-            Ask::now(cancelled, Asked::Cancel).tell();
+            // Nobody has told the worker: it may end the run before it hears of it, and dies soon after.
+            Ask { pid: 0, ..Ask::now(cancelled, Asked::Cancel) }.tell();
         }
         if !matches!(store.request(paused, Request::Pause).await?, Requested::Refused(_)) {
             Ask::now(paused, Asked::Pause).tell();
