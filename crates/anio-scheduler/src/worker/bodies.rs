@@ -66,7 +66,7 @@ impl Worker {
         };
         let Some(live) = self.runs.get(&ready.run) else { return true };
         if let Some(demand) = demand {
-            if !live.state.is_ready(ready.key) {
+            if !live.state.is_ready(ready.key) && !is_planted(Plant::LimitsNotGivenBack) {
                 return true; // Given up while it waited: it counts for no rate.
             }
             self.limits.take(ready, demand);

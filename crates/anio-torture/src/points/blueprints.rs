@@ -80,7 +80,8 @@ fn mapped() -> Blueprint {
 /// A task that fails once and is tried again after a while, and one after it.
 fn again() -> Blueprint {
     let trouble = Trouble::AtFirst(1, How::Error);
-    let backoff = Duration::from_millis(80);
+    // Longer than it takes another process to take over.
+    let backoff = Duration::from_millis(400);
     let fails = TaskBlueprint { trouble, attempts: 2, backoff, ..task("again", &[]) };
     of("again", vec![fails, task("then", &[0])])
 }
