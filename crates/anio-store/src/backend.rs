@@ -63,7 +63,8 @@ pub trait Backend: Send + 'static {
     ///
     /// | state | pause | resume | cancel |
     /// |---|---|---|---|
-    /// | queued | paused, or refused where cancelling was asked | refused | cancelled |
+    /// | queued, and nobody ever had it | paused | refused | cancelled |
+    /// | queued, and somebody had it | paused, or refused where cancelling was asked | refused | sent, or cancelled where that was asked |
     /// | paused | done | queued | cancelled |
     /// | parked | refused | refused | cancelled |
     /// | running | sent, or refused where cancelling was asked | sent where pausing was asked, else refused | sent |
@@ -71,9 +72,9 @@ pub trait Backend: Send + 'static {
     /// | cancelled | refused | refused | done |
     ///
     /// What is sent is in `requested` (resuming empties it) and raises `news` by one. Cancelled at once, a
-    /// run has ended: it has its `finished_at`, and nothing is requested of it. A queued run of which
-    /// cancelling was asked (its worker died before it did so) is cancelled by the second request. A run that
-    /// is paused keeps the time that it is due at; one that is cancelled is due no more, and parked no more.
+    /// run has ended: it has its `finished_at`, and nothing is requested of it. A run that somebody had may have
+    /// callbacks that a crash left to be called, so it is left to whoever claims it; asked a second time, for want of
+    /// somebody who does, it is cancelled at once. A run that is paused keeps the time that it is due at; one that is cancelled is due no more, and parked no more.
     ///
     /// # Errors
     /// Those of the database.

@@ -11,13 +11,22 @@ pub(crate) enum Step {
     /// The run changes its state at once, and nothing is requested of it then. One that is cancelled has
     /// ended: it has an end, is not parked, and is not due.
     Move(RunStatus),
-    /// This is requested of its worker from now on, and there is one more of its news.
+    /// It stays as it is; this is requested of its worker, or its next, from now on, and there is one more of its
+    /// news.
     Send(Option<Request>),
 }
 
 impl Step {
     /// What to do about a request to a run in this state, of which this was requested before.
-    pub(crate) const fn of(status: RunStatus, requested: Option<Request>, request: Request) -> Self {
+    ///
+    /// One that had a worker may have callbacks that a crash left to be called: so it is its next worker that ends
+    /// it, and not the request; unless that is made again, for a run that no worker is to be had for.
+    pub(crate) const fn of(
+        status: RunStatus,
+        had_worker: bool,
+        requested: Option<Request>,
+        request: Request,
+    ) -> Self {
         use Request::{Cancel, Pause, Resume};
         use RunStatus::{Cancelled, Failed, Parked, Paused, Queued, Running, Succeeded};
         let refused = Self::Nothing(Requested::Refused(status));
@@ -27,6 +36,7 @@ impl Step {
             (Queued, Pause) => Self::Move(Paused),
             (Paused, Pause) => Self::Nothing(Requested::Done(Paused)),
             (Paused, Resume) => Self::Move(Queued),
+            (Queued, Cancel) if had_worker && requested.is_none() => Self::Send(Some(request)),
             (Queued | Paused | Parked, Cancel) => Self::Move(Cancelled),
             (Running, Pause | Cancel) => Self::Send(Some(request)),
             (Running, Resume) if matches!(requested, Some(Pause)) => Self::Send(None),

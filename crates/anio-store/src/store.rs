@@ -206,6 +206,13 @@ impl Store {
     pub async fn request(&self, run: RunId, request: Request) -> Result<Requested, StoreError> {
         let mut in_doubt = false;
         let ask = move |backend: &mut dyn Backend| {
+            // To ask a second time would be more than was asked.
+            if in_doubt && request == Request::Cancel {
+                let found = backend.run(run)?.and_then(|found| found.requested);
+                if found == Some(request) {
+                    return Ok(Requested::Sent);
+                }
+            }
             let outcome = backend.request(run, request);
             in_doubt |= matches!(outcome, Err(StoreError::OutcomeUnknown { .. }));
             match outcome {

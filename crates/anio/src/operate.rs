@@ -19,8 +19,9 @@ impl RunHandle {
     /// Cancels the run. The request is durable when this returns; the worker that has the run, this process or
     /// another, then starts nothing more, tells the run's bodies to stop (`async` ones are dropped at their next
     /// await point, plain ones see their token), and records what they did. [`RunHandle::wait`] returns an
-    /// outcome with [`RunStatus::Cancelled`] when the last has ended, and for ever. A run that nobody has is
-    /// cancelled when this returns. A worker in another process learns of it at once on Postgres, and within
+    /// outcome with [`RunStatus::Cancelled`] when the last has ended, and for ever. A run that nobody ever
+    /// had, or that is paused or parked, is cancelled when this returns; one that waits for its next worker after a
+    /// crash or a stop is cancelled by that, or at once when this is called again. A worker in another process learns of it at once on Postgres, and within
     /// 2 s on SQLite.
     ///
     /// A run all of whose tasks have settled already may still end as it was about to.

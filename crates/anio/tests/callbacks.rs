@@ -11,10 +11,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anio::Request;
 use anio::TaskCall;
 use anio::prelude::*;
 use anio::run::{FactKind, TaskRunStatus};
 use anio::task::{Callback, Ending};
+use anio_store::record::Requested;
+use anio_store::{Store, StoreOptions};
 use stores::{on_every_store, on_sqlite_file};
 use tokio::sync::Notify;
 
@@ -109,10 +112,20 @@ fn each_end_is_called_back_once_and_callbacks_change_nothing() {
 
 #[test]
 fn a_callback_that_its_worker_did_not_live_to_end_is_called_again_before_the_run_ends() {
+    call_again_after_a_crash("called again", None, RunStatus::Succeeded);
+}
+
+#[test]
+fn a_callback_that_a_crash_left_is_called_though_the_run_was_cancelled_meanwhile() {
+    call_again_after_a_crash("called though cancelled", Some(Request::Cancel), RunStatus::Cancelled);
+}
+
+/// Stops a worker in the middle of a callback, asks something of the run, and lets the next worker have it.
+fn call_again_after_a_crash(name: &'static str, asked: Option<Request>, becomes: RunStatus) {
     on_sqlite_file(async |url| {
         let (n_calls, begun) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
         let (n, rings) = (Arc::clone(&n_calls), Arc::clone(&begun));
-        let flow = Workflow::builder("called again")
+        let flow = Workflow::builder(name)
             .task("only", TaskOptions::new(), |_: TaskCall| async { Ok::<_, TaskError>(()) })
             .on_success(Callback::new(move |ending: Ending| {
                 assert!(ending.failure.is_none());
@@ -137,9 +150,13 @@ fn a_callback_that_its_worker_did_not_live_to_end_is_called_again_before_the_run
         assert_eq!(run.tasks().await.unwrap()[0].status, TaskRunStatus::Succeeded);
         assert_eq!(run.status().await.unwrap(), RunStatus::Running, "it has not ended before the callback");
         engine.shutdown().await.unwrap();
+        if let Some(request) = asked {
+            let store = Store::open(&url, StoreOptions::default()).await.unwrap();
+            assert_eq!(store.request(run.id(), request).await.unwrap(), Requested::Sent);
+        }
         let engine = open().await;
         let outcome = engine.run_handle(run.id()).await.unwrap().wait().await.unwrap();
-        assert!(outcome.is_success());
+        assert_eq!(outcome.status(), becomes);
         assert_eq!(n_calls.load(Ordering::SeqCst), 2);
         assert_eq!(outcome.tasks()[0].attempts, 1, "the task itself is not executed again");
         engine.shutdown().await.unwrap();

@@ -428,6 +428,41 @@ fn a_run_whose_finished_task_is_gone_from_the_program_is_parked() {
 }
 
 #[test]
+fn a_run_that_cannot_go_on_is_cancelled_where_that_was_asked() {
+    on_sqlite_file(async |url| {
+        let begun = Arc::new(Notify::new());
+        let build = |name: &'static str| {
+            let begun = Arc::clone(&begun);
+            let hangs = move |_: TaskCall| {
+                begun.notify_one();
+                std::future::pending::<Result<(), TaskError>>()
+            };
+            Workflow::builder("changes and ends")
+                .task(name, TaskOptions::new(), |_| async { Ok::<_, TaskError>(()) })
+                .task("hangs", TaskOptions::new(), hangs)
+                .after(name)
+                .build()
+                .unwrap()
+        };
+        let grace = Duration::from_millis(1);
+        let engine = Engine::builder().store(&url).shutdown_grace(grace).start().await.unwrap();
+        let run = engine.submit(build("old"), ()).await.unwrap().id();
+        begun.notified().await;
+        engine.shutdown().await.unwrap();
+        let store = anio_store::Store::open(&url, anio_store::StoreOptions::default()).await.unwrap();
+        let asked = store.request(run, anio::Request::Cancel).await.unwrap();
+        assert_eq!(asked, anio_store::record::Requested::Sent);
+        drop(store);
+        let engine = Engine::builder().store(&url).workflow(build("new")).start().await.unwrap();
+        let run = engine.run_handle(run).await.unwrap();
+        // It has ended, though what it did cannot be told by this program.
+        assert!(matches!(run.wait().await, Err(anio::Error::Parked { .. })));
+        assert_eq!(run.status().await.unwrap(), RunStatus::Cancelled);
+        engine.shutdown().await.unwrap();
+    });
+}
+
+#[test]
 fn a_worker_whose_lease_is_lost_begins_anew_and_nothing_is_lost() {
     on_every_store(async |url| {
         let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anio_core::plant::{Plant, is_planted};
 use anio_core::run::Event;
-use anio_store::record::{ClaimedRun, ParkRecord, Request, RunRecord};
+use anio_store::record::{ClaimedRun, EndRecord, ParkRecord, Request, RunRecord, RunStatus};
 use tokio_util::sync::CancellationToken;
 
 use super::Worker;
@@ -44,6 +44,11 @@ impl Worker {
                 }
                 self.mind_deadline(id, options.deadline, now);
                 self.apply(id, now, Event::Begin { epoch });
+            }
+            Err(_) if claimed.run.requested == Some(Request::Cancel) => {
+                let (run, at) = (claimed.run.id, self.config.clock.now());
+                let end = EndRecord { run, status: RunStatus::Cancelled, failure: None, at };
+                self.pending.batch.ends.push(end);
             }
             Err(reason) => {
                 tracing::warn!(run_id = %claimed.run.id, workflow = %claimed.run.workflow, %reason, "parked");

@@ -157,6 +157,8 @@ macro_rules! conformance {
     (@requests $fixture:ident) => {
         $crate::conformance!(@cases $fixture:
             a_cancelled_run_stays_so,
+            a_run_that_nobody_ever_had_is_cancelled_at_once,
+            a_run_that_somebody_had_is_cancelled_by_the_next_who_has_it,
             a_parked_run_is_paused_by_its_return_where_that_was_asked,
             a_paused_run_waits_until_it_is_resumed,
             a_run_that_has_ended_may_go_on,

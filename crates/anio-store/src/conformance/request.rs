@@ -62,7 +62,7 @@ pub fn every_request_in_every_state_does_as_the_table_says(fixture: &Fixture) {
     let table = [
         (Queued, None, Pause, Done(Paused), None),
         (Queued, None, Resume, Refused(Queued), None),
-        (Queued, None, Cancel, Done(Cancelled), None),
+        (Queued, None, Cancel, Sent, Some(Cancel)),
         (Queued, Some(Cancel), Pause, Refused(Queued), Some(Cancel)),
         (Queued, Some(Cancel), Resume, Refused(Queued), Some(Cancel)),
         (Queued, Some(Cancel), Cancel, Done(Cancelled), None),
@@ -113,11 +113,34 @@ pub fn every_request_in_every_state_does_as_the_table_says(fixture: &Fixture) {
     }
 }
 
+pub fn a_run_that_nobody_ever_had_is_cancelled_at_once(fixture: &Fixture) {
+    let mut backend = fixture.open();
+    backend.commit(&submission(vec![new_run(1, "a")]), 0).unwrap();
+    assert_eq!(backend.request(run_id(1), Cancel).unwrap(), Requested::Done(Cancelled));
+    let run = stored(&mut *backend, 1);
+    assert_eq!((run.status, run.requested, run.finished_at.is_some()), (Cancelled, None, true));
+}
+
+pub fn a_run_that_somebody_had_is_cancelled_by_the_next_who_has_it(fixture: &Fixture) {
+    let mut backend = fixture.open();
+    bring(&mut *backend, 1, Queued, None);
+    assert_eq!(backend.request(run_id(1), Cancel).unwrap(), Requested::Sent);
+    assert_eq!(stored(&mut *backend, 1).finished_at, None, "callbacks may be left to be called");
+    let heir = worker(9, LONG);
+    backend.register(&heir).unwrap();
+    let claimed = backend.claim(&claim(&heir, &["a"], 9)).unwrap();
+    let [claimed] = &claimed[..] else { panic!("it is not claimed: {claimed:?}") };
+    assert_eq!((claimed.run.status, claimed.run.requested), (Running, Some(Cancel)));
+}
+
 pub fn a_cancelled_run_stays_so(fixture: &Fixture) {
     let mut backend = fixture.open();
-    for (n, status) in [(1, Queued), (2, Paused), (3, Parked)] {
+    backend.commit(&submission(vec![new_run(1, "a")]), 0).unwrap();
+    for (n, status) in [(2, Paused), (3, Parked)] {
         bring(&mut *backend, n, status, None);
-        backend.request(run_id(n), Cancel).unwrap();
+    }
+    for n in 1..=3 {
+        assert_eq!(backend.request(run_id(n), Cancel).unwrap(), Requested::Done(Cancelled));
     }
     let w = worker(9, LONG);
     backend.register(&w).unwrap();

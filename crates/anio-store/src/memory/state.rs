@@ -264,7 +264,8 @@ impl State {
     pub(super) fn request(&mut self, run: RunId, request: Request) -> Requested {
         let now = self.now();
         let Some(run) = self.runs.get_mut(&run) else { return Requested::UnknownRun };
-        let step = Step::of(run.record.status, run.record.requested, request);
+        let record = &run.record;
+        let step = Step::of(record.status, record.epoch > 0, record.requested, request);
         match step {
             Step::Nothing(_) => {}
             Step::Move(status) => run.move_to(status, now),

@@ -19,24 +19,32 @@ use crate::record::{FactRecord, Reopening, Request, Requested, RunStatus};
 use crate::request::{Step, appended_before};
 use crate::row::{FactMark, PRUNING, are_among, corrupt_row};
 
-/// Asks something of a run: looks at it, and changes it where it is still as it was seen.
+/// Asks something of a run: looks at it, and changes it where it is still as it was seen. What was asked in between, by
+/// somebody else or by this request on a connection that was lost, is not asked a second time.
 pub(super) fn request(connection: &mut Connection, run: RunId, request: Request) -> Result<Requested, Inner> {
+    let mut was_asked = None;
     loop {
-        let seen: Option<(String, Option<String>)> = anio_runs::table
+        let seen: Option<(String, Option<String>, i64)> = anio_runs::table
             .find(*run.as_uuid())
             .filter(anio_runs::status.ne(PRUNING))
-            .select((anio_runs::status, anio_runs::requested))
+            .select((anio_runs::status, anio_runs::requested, anio_runs::epoch))
             .first(connection)
             .optional()
             .map_err(Inner::Look)?;
-        let Some((word, requested)) = seen else { return Ok(Requested::UnknownRun) };
-        let step = Step::of(status(run, &word)?, requested_of(run, requested.as_deref())?, request);
+        let Some((word, requested, epoch)) = seen else { return Ok(Requested::UnknownRun) };
+        let (is, asked) = (status(run, &word)?, requested_of(run, requested.as_deref())?);
+        if asked == Some(request) && was_asked == Some(None) {
+            return Ok(Requested::Sent);
+        }
+        was_asked = Some(asked);
+        let step = Step::of(is, epoch > 0, asked, request);
         let (becomes, asks) = match step {
             Step::Nothing(answer) => return Ok(answer),
             Step::Move(status) => (status, None),
-            Step::Send(asked) => (RunStatus::Running, asked),
+            Step::Send(asked) => (is, asked),
         };
-        if change(connection, run, (&word, requested.as_deref()), (becomes, asks))? {
+        let news = i64::from(matches!(step, Step::Send(_)));
+        if change(connection, run, (&word, requested.as_deref()), (becomes, asks), news)? {
             return Ok(step.answer());
         }
     }
@@ -48,6 +56,7 @@ fn change(
     run: RunId,
     (status, requested): (&str, Option<&str>),
     (becomes, asks): (RunStatus, Option<Request>),
+    news: i64,
 ) -> QueryResult<bool> {
     let changed = format!(
         "
@@ -55,7 +64,7 @@ with changed as (
     update anio_runs
     set status = $4,
         requested = $5,
-        news = news + case when $4 = 'running' then 1 else 0 end,
+        news = news + $6,
         due_at = case when $4 <> 'cancelled' then due_at end,
         parked_reason = null,
         finished_at = case when $4 = 'cancelled' then {THEN} end
@@ -67,12 +76,13 @@ with changed as (
     if becomes.is_terminal() {
         channels.push(watch::FACTS);
     }
-    let n_runs = diesel::sql_query(changed + &watch::tell_from("changed", 6))
+    let n_runs = diesel::sql_query(changed + &watch::tell_from("changed", 7))
         .bind::<SqlUuid, _>(run.as_uuid())
         .bind::<Text, _>(status)
         .bind::<Nullable<Text>, _>(requested)
         .bind::<Text, _>(becomes.as_str())
         .bind::<Nullable<Text>, _>(asks.map(Request::as_str))
+        .bind::<BigInt, _>(news)
         .bind::<Array<Text>, _>(channels)
         .execute(connection)?;
     Ok(n_runs == 1)

@@ -19,8 +19,8 @@ pub(super) fn request(
     request: Request,
     now: Timestamp,
 ) -> Result<Requested, Failure> {
-    let Some((status, requested)) = look(connection, run)? else { return Ok(Requested::UnknownRun) };
-    let step = Step::of(status, requested, request);
+    let Some(seen) = look(connection, run)? else { return Ok(Requested::UnknownRun) };
+    let step = Step::of(seen.status, seen.had_worker, seen.requested, request);
     match step {
         Step::Nothing(_) => {}
         Step::Move(status) => move_to(connection, run, status, now)?,
@@ -35,7 +35,9 @@ pub(super) fn append(
     run: RunId,
     facts: &[FactRecord],
 ) -> Result<Requested, Failure> {
-    let Some((status, requested)) = look(connection, run)? else { return Ok(Requested::UnknownRun) };
+    let Some(Seen { status, requested, .. }) = look(connection, run)? else {
+        return Ok(Requested::UnknownRun);
+    };
     if has_told(connection, run, facts)? {
         return Ok(appended_before(status));
     }
@@ -49,7 +51,9 @@ pub(super) fn append(
 
 /// Lets a run go on that has ended. The write lock is held.
 pub(super) fn reopen(connection: &mut SqliteConnection, reopening: &Reopening) -> Result<Requested, Failure> {
-    let Some((status, _)) = look(connection, reopening.run)? else { return Ok(Requested::UnknownRun) };
+    let Some(Seen { status, .. }) = look(connection, reopening.run)? else {
+        return Ok(Requested::UnknownRun);
+    };
     let epoch: i64 =
         anio_runs::table.find(reopening.run.to_string()).select(anio_runs::epoch).first(connection)?;
     let ended = [RunStatus::Succeeded, RunStatus::Failed].map(RunStatus::as_str);
@@ -92,16 +96,22 @@ fn has_told(connection: &mut SqliteConnection, run: RunId, facts: &[FactRecord])
     Ok(are_among(facts, &stored))
 }
 
-fn look(
-    connection: &mut SqliteConnection,
-    run: RunId,
-) -> Result<Option<(RunStatus, Option<Request>)>, Failure> {
-    let row = known(run).select((anio_runs::status, anio_runs::requested));
-    let row: Option<(String, Option<String>)> = row.first(connection).optional()?;
-    let read = |(status, requested): (String, Option<String>)| {
-        standing(&run.to_string(), &status, requested.as_deref()).map_err(Failure::Store)
+/// A run, as it is before something becomes of it.
+struct Seen {
+    status: RunStatus,
+    requested: Option<Request>,
+    /// Whether it had a worker before; where it is running, that one is not counted.
+    had_worker: bool,
+}
+
+fn look(connection: &mut SqliteConnection, run: RunId) -> Result<Option<Seen>, Failure> {
+    let row = known(run).select((anio_runs::status, anio_runs::requested, anio_runs::epoch));
+    let row: Option<(String, Option<String>, i64)> = row.first(connection).optional()?;
+    let read = |(status, requested, epoch): (String, Option<String>, i64)| {
+        let (status, requested) = standing(&run.to_string(), &status, requested.as_deref())?;
+        Ok(Seen { status, requested, had_worker: epoch > 0 })
     };
-    row.map(read).transpose()
+    row.map(read).transpose().map_err(Failure::Store)
 }
 
 fn move_to(

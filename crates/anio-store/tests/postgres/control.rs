@@ -409,6 +409,8 @@ fn who_watches_is_told_of_what_others_wait_for() {
     backend.release(heir.id).unwrap();
     assert_eq!(hear(watcher), None, "it had no runs");
     backend.request(run_id(1), Request::Cancel).unwrap();
+    wait_for(watcher, Change::Runs);
+    backend.request(run_id(1), Request::Cancel).unwrap();
     assert_eq!(hear(watcher), Some(Change::Any), "it has ended");
     database.query("update anio_runs set status = 'parked' where status = 'queued'").unwrap();
     backend.unpark(&[workflow()]).unwrap();

@@ -268,6 +268,20 @@ fn what_is_asked_of_a_run_is_asked_wherever_the_connection_is_cut() {
 }
 
 #[test]
+fn a_run_that_waits_for_its_next_worker_is_cancelled_once_wherever_the_connection_is_cut() {
+    wherever_it_is_cut(
+        |store, w| block_on(store.release(w.id)).unwrap(),
+        |store, _| {
+            assert_eq!(block_on(store.request(run_id(1), Request::Cancel)).unwrap(), Requested::Sent);
+        },
+        |database, at| {
+            let sent = "select from anio_runs where status = 'queued' and requested = 'cancel'";
+            assert_eq!(n_rows(database, sent), 1, "{at}: asked twice, it would have ended");
+        },
+    );
+}
+
+#[test]
 fn a_paused_run_is_resumed_wherever_the_connection_is_cut() {
     wherever_it_is_cut(
         |store, w| {

@@ -179,6 +179,10 @@ fn ask(run: &mut Run, wish: Option<Wish>) -> bool {
         (Status::Queued | Status::Running, Some(Wish::Pause)) if run.requested == Some(Wish::Cancel) => {}
         (Status::Queued, Some(Wish::Pause)) => (run.status, run.requested) = (Status::Paused, None),
         (Status::Paused, None) => (run.status, run.requested) = (Status::Queued, None),
+        // Its next worker does it, where it had one.
+        (Status::Queued, Some(Wish::Cancel)) if run.epoch > 0 && run.requested.is_none() => {
+            run.requested = Some(Wish::Cancel);
+        }
         (Status::Queued | Status::Paused, Some(Wish::Cancel)) => {
             (run.status, run.requested, run.owner) = (Status::Cancelled, None, None);
         }
