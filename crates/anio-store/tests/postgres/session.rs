@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anio_core::WorkflowName;
 use anio_store::backend::Backend;
 use anio_store::postgres::Postgres;
-use anio_store::record::{Batch, Claim, RunQuery, RunStatus};
+use anio_store::record::{Batch, Claim, NewWorker, RunQuery, RunStatus};
 use anio_store::{Durability, StoreError};
 use anio_testkit::postgres::{test_database, test_server};
 
@@ -50,6 +50,18 @@ fn a_claim_cannot_slip_past_a_burial_that_has_begun() {
     assert_eq!(backend.run(run_id(1)).unwrap().unwrap().status, RunStatus::Queued);
 }
 
+/// What the first commit of a worker does, with a run in it, as SQL that can be held up.
+fn first_commit_of(worker: &NewWorker) -> String {
+    format!(
+        "update anio_workers set last_commit = 1 where id = '{0}';
+         insert into anio_runs (id, workflow, plan, status, priority, epoch, worker, submitted_at, input)
+         values ('{1}', 'a', '{2}', 'running', 0, 0, '{0}', 1, 'null')",
+        worker.id,
+        run_id(1),
+        plan().fingerprint(),
+    )
+}
+
 #[test]
 fn a_burial_waits_for_the_last_commit_of_the_dead_and_puts_back_its_runs() {
     let Some(database) = test_database() else { return };
@@ -57,15 +69,7 @@ fn a_burial_waits_for_the_last_commit_of_the_dead_and_puts_back_its_runs() {
     let mut backend = open(&database);
     backend.register(&w).unwrap();
     backend.register(&heir).unwrap();
-    let commit = format!(
-        "update anio_workers set last_commit = 1 where id = '{}';
-         insert into anio_runs (id, workflow, plan, status, priority, epoch, worker, submitted_at, input)
-         values ('{}', 'a', '{}', 'running', 0, 0, '{}', 1, 'null')",
-        w.id,
-        run_id(1),
-        plan().fingerprint(),
-        w.id
-    );
+    let commit = first_commit_of(&w);
     let n_runs = while_locked(&database, &commit, || backend.bury(&[w.id]).unwrap());
     assert_eq!(n_runs, 1);
     let run = backend.run(run_id(1)).unwrap().unwrap();
@@ -78,15 +82,7 @@ fn a_commit_sent_again_while_the_server_is_at_the_first_is_stored_once() {
     let w = worker(1);
     let mut backend = open(&database);
     backend.register(&w).unwrap();
-    let first = format!(
-        "update anio_workers set last_commit = 1 where id = '{}';
-         insert into anio_runs (id, workflow, plan, status, priority, epoch, worker, submitted_at, input)
-         values ('{}', 'a', '{}', 'running', 0, 0, '{}', 1, 'null')",
-        w.id,
-        run_id(1),
-        plan().fingerprint(),
-        w.id
-    );
+    let first = first_commit_of(&w);
     while_locked(&database, &first, || backend.commit(&with_run(&w, 1), 1)).unwrap();
     assert_eq!(backend.runs(&RunQuery::default()).unwrap().len(), 1);
 }
