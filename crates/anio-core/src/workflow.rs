@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use petgraph::algo::{tarjan_scc, toposort};
@@ -16,7 +17,7 @@ use crate::name::{WorkflowName, check_name, did_you_mean};
 use crate::output::Output;
 use crate::plan::Plan;
 use crate::task::{
-    Callback, Callbacks, ClosureTask, Dependency, Edge, TaskCall, TaskDefinition, TaskOptions,
+    Callback, Callbacks, ClosureTask, Dependency, Edge, TaskCall, TaskDefinition, TaskOptions, Until,
 };
 
 /// The most tasks that a workflow may have.
@@ -122,6 +123,7 @@ impl Workflow {
                 Edge::Value => "",
                 Edge::Settled => " [label=\"settled\"]",
                 Edge::Each(_) => " [label=\"each\"]",
+                Edge::Pairs(_) => " [label=\"pairs\"]",
             };
             text += &format!("    {:?} -> {:?}{style};\n", self.0.graph[from].name, self.0.graph[to].name);
         }
@@ -282,6 +284,58 @@ impl WorkflowBuilder {
         self.dependency(dependency.into(), Edge::Each(|list: &Output| Ok(list.get::<Vec<T>>()?.len())))
     }
 
+    /// Lets the task added last make one value of the list that another returns, two by two, in a tree: each
+    /// task run makes one of two neighbours ([`TaskCall::pair`]), of elements or of what other task runs made.
+    /// Its output is the last of these values. Of one element it is that element, without a task run; where
+    /// the list is empty the task is skipped.
+    ///
+    /// The order of the list is kept, so the operation need be associative, and no more. The list may have up
+    /// to 1,000,000 elements; the tree is as low as can be: ⌈log₂ n⌉ task runs from an element to the output.
+    #[must_use]
+    pub fn reduce_over<T: DeserializeOwned + Send + Sync + 'static>(
+        self,
+        dependency: impl Into<String>,
+    ) -> Self {
+        self.dependency(dependency.into(), Edge::Pairs(|list: &Output| Ok(list.get::<Vec<T>>()?.len())))
+    }
+
+    /// Ends the map of the task added last when it has enough: `fold` is given each output, in the order in
+    /// which the elements succeeded, and something to remember them in, which begins as `A::default()`. After
+    /// its first `Break` no element begins any more. Those that are under way are told to stop, and what has
+    /// not succeeded is skipped; the task succeeds with the outputs that there are.
+    ///
+    /// That the map has enough is durable. `fold` is called while the engine decides what comes next, and
+    /// again when a run is read back: it should be quick, and depend on nothing but what it is given. An
+    /// output that does not read as a `T`, or a panic in `fold`, fails the element for good.
+    #[must_use]
+    pub fn until<A, T, F>(mut self, fold: F) -> Self
+    where
+        A: Default + Clone + Send + Sync + 'static,
+        T: DeserializeOwned + Send + Sync + 'static,
+        F: Fn(&mut A, &T) -> ControlFlow<()> + Send + Sync + 'static,
+    {
+        match self.tasks.last_mut() {
+            Some(last) => last.until = Some(Until::new(fold)),
+            None => self.problems.push(WorkflowError::NoTaskBefore),
+        }
+        self
+    }
+
+    /// Lets the task added last go step by step: a task run that returns a value is followed by another, which
+    /// is given that value ([`TaskCall::previous`]), up to the one that returns `None` (JSON null), or to the
+    /// limit of 1,000,000. The task's output is the list of the values.
+    ///
+    /// Each step is durable before the next begins. A task that is mapped over this one takes each value as
+    /// soon as it is there, unless it has a condition, or waits for other tasks that come after this one.
+    #[must_use]
+    pub fn steps(mut self) -> Self {
+        match self.tasks.last_mut() {
+            Some(last) => last.steps = true,
+            None => self.problems.push(WorkflowError::NoTaskBefore),
+        }
+        self
+    }
+
     fn dependency(mut self, task: String, edge: Edge) -> Self {
         match self.tasks.last_mut() {
             Some(last) => last.dependencies.push(Dependency { task, edge }),
@@ -336,11 +390,10 @@ fn connect(tasks: Vec<TaskDefinition>, problems: &mut Vec<WorkflowError>) -> DiG
         }
     }
     for node in graph.node_indices() {
-        let mut n_each = 0;
+        problems.extend(check_form(&graph[node]));
         let mut seen: Vec<String> = Vec::new();
         for Dependency { task: dependency, edge } in graph[node].dependencies.clone() {
             let task = graph[node].name.clone();
-            n_each += u32::from(matches!(edge, Edge::Each(_)));
             if seen.contains(&dependency) {
                 problems.push(WorkflowError::DuplicateDependency { task, dependency });
             } else if let Some(&from) = by_name.get(&dependency) {
@@ -352,13 +405,28 @@ fn connect(tasks: Vec<TaskDefinition>, problems: &mut Vec<WorkflowError>) -> DiG
                 problems.push(WorkflowError::UnknownDependency { task, dependency, suggestion });
             }
         }
-        if n_each > 1 {
-            let task = graph[node].name.clone();
-            let problem = "is over more than one list; a task maps over one";
-            problems.push(WorkflowError::InvalidOption { task, option: "map", problem });
-        }
     }
     graph
+}
+
+/// What is wrong with the task runs that a task is to have.
+fn check_form(task: &TaskDefinition) -> Option<WorkflowError> {
+    let count = |is: fn(&Edge) -> bool| task.dependencies.iter().filter(|to| is(&to.edge)).count();
+    let n_each = count(|edge| matches!(edge, Edge::Each(_)));
+    let n_lists = n_each + count(|edge| matches!(edge, Edge::Pairs(_)));
+    let decides = task.condition.is_some() || count(|edge| matches!(edge, Edge::Settled)) > 0;
+    let (option, problem) = if n_lists > 1 {
+        ("map", "is over more than one list; a task maps over one")
+    } else if task.until.is_some() && n_each == 0 {
+        ("until", "is for a task that is mapped over a list")
+    } else if task.steps && n_lists > 0 {
+        ("steps", "is for a task that is not mapped over a list")
+    } else if task.steps && decides {
+        ("steps", "is for a task that needs all that it waits for; put the condition on a task before it")
+    } else {
+        return None;
+    };
+    Some(WorkflowError::InvalidOption { task: task.name.clone(), option, problem })
 }
 
 /// Notes every condition that names a task which is unknown, or does not come before.

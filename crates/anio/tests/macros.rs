@@ -144,6 +144,7 @@ impl Call {
             task: TaskName::trusted(task),
             settled: anio::task::Settled::Succeeded(value),
             element,
+            is_pair: false,
         }));
         self
     }

@@ -121,13 +121,19 @@ impl RunState {
         let argument = |&(dependency, edge): &(u32, Edge)| {
             let settled = match edge {
                 Edge::Order => return None,
+                Edge::Pairs(_) => Settled::Succeeded(self.pair(key, dependency)),
                 Edge::Value | Edge::Each(_) => Settled::Succeeded(self.output_of(dependency)),
                 Edge::Settled => self.became(dependency),
             };
             let element = key.map_index.filter(|_| matches!(edge, Edge::Each(_)));
-            Some(Argument { task: self.plan.task(dependency).name.clone(), settled, element })
+            let is_pair = matches!(edge, Edge::Pairs(_));
+            Some(Argument { task: self.plan.task(dependency).name.clone(), settled, element, is_pair })
         };
         self.plan.task(key.task).dependencies.iter().map(argument).collect()
+    }
+
+    fn pair(&self, _key: TaskRunKey, dependency: u32) -> crate::Output {
+        self.output_of(dependency)
     }
 
     /// What a task sees of the context: the input and the keys of all tasks before it.

@@ -32,6 +32,8 @@ pub struct Argument {
     pub settled: Settled,
     /// Which element of the list this task run is for; `None` for the whole output.
     pub element: Option<u32>,
+    /// Whether the output is a list of just the two values that this task run makes one of.
+    pub is_pair: bool,
 }
 
 impl Argument {
@@ -50,6 +52,7 @@ pub struct TaskCall {
     handle: TaskHandle,
     input: Output,
     arguments: Vec<Option<Argument>>,
+    previous: Option<Output>,
     context: Arc<Mutex<Context>>,
     states: Arc<States>,
 }
@@ -64,7 +67,15 @@ impl TaskCall {
         scope: Arc<Scope>,
         states: Arc<States>,
     ) -> Self {
-        Self { handle, input, arguments, context: Arc::new(Mutex::new(Context::over(scope))), states }
+        let context = Arc::new(Mutex::new(Context::over(scope)));
+        Self { handle, input, arguments, previous: None, context, states }
+    }
+
+    /// Adds what the step before returned, for a task that goes step by step.
+    #[must_use]
+    pub fn with_previous(mut self, previous: Option<Output>) -> Self {
+        self.previous = previous;
+        self
     }
 
     /// Which attempt of which task run this is.
@@ -146,6 +157,39 @@ impl TaskCall {
         })?;
         let is_there = index < list.len();
         is_there.then(|| Element { list, index }).ok_or_else(|| self.missing("(a list to map over)"))
+    }
+
+    /// The two values that this task run of a task over pairs makes one of, in the order of the list.
+    ///
+    /// # Errors
+    /// [`TaskError::DependencyNotSatisfied`] when the task is over no pairs; [`TaskError::Data`] when one of
+    /// them does not read as a `T`.
+    pub fn pair<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<[Element<T>; 2], TaskError> {
+        const WHAT: &str = "(a list to take two by two)";
+        let pair = self.arguments.iter().flatten().find(|argument| argument.is_pair);
+        let list = self.read(pair, WHAT, |value, _| value.get::<Vec<T>>())?;
+        let element = |index| Element { list: Arc::clone(&list), index };
+        (list.len() == 2).then(|| [element(0), element(1)]).ok_or_else(|| self.missing(WHAT))
+    }
+
+    /// What the step before returned, in a task that goes step by step; `None` in the first.
+    ///
+    /// # Errors
+    /// [`TaskError::Data`] when it does not read as a `T`.
+    pub fn previous<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Option<Arc<T>>, TaskError> {
+        self.previous_with(Output::get)
+    }
+
+    /// Reads what the step before returned by a function of one's own.
+    ///
+    /// # Errors
+    /// [`TaskError::Data`] when the function fails.
+    pub fn previous_with<R>(
+        &self,
+        read: impl FnOnce(&Output) -> Result<R, OutputError>,
+    ) -> Result<Option<R>, TaskError> {
+        let read = self.previous.as_ref().map(read).transpose();
+        read.map_err(|error| self.data_error("what the step before returned", &error))
     }
 
     /// The context, to read and write; what is written is stored when the attempt succeeds.

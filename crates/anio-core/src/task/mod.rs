@@ -5,6 +5,7 @@ mod callback;
 mod handle;
 mod rate;
 mod states;
+mod until;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,8 @@ pub use self::callback::{Callback, Callbacks, Ending};
 pub use self::handle::{Cancellation, Never, Progress, TaskHandle};
 pub use self::rate::{InvalidRate, Rate};
 pub use self::states::States;
+pub(crate) use self::until::Tally;
+pub use self::until::Until;
 use crate::condition::Condition;
 use crate::context::Writes;
 use crate::error::{OutputError, TaskError, WorkflowError};
@@ -185,6 +188,10 @@ pub enum Edge {
     /// One element of the dependency's output per task run of the dependant; the function tells how
     /// many there are.
     Each(ListLen),
+    /// The elements of the dependency's output, two by two: each task run of the dependant makes one of two,
+    /// of elements or of what other task runs made, until one is left, which is the dependant's output. The
+    /// function tells how many elements there are.
+    Pairs(ListLen),
 }
 
 impl Edge {
@@ -195,6 +202,7 @@ impl Edge {
             Self::Value => "value",
             Self::Settled => "settled",
             Self::Each(_) => "each",
+            Self::Pairs(_) => "pairs",
         }
     }
 }
@@ -225,8 +233,15 @@ pub struct TaskDefinition {
     pub output_type: &'static str,
     /// Whether the body reads or writes the context; where not, none is prepared.
     pub uses_context: bool,
-    /// For a mapped task: builds the typed list of its outputs.
+    /// For a task of many task runs: builds the typed list of their outputs.
     pub gather: Option<Gather>,
+    /// For a task that is mapped by `each`: when it has enough, and the elements that are left are skipped.
+    pub until: Option<Until>,
+    /// Whether the task goes step by step: its task runs come one after the other, each given what the one
+    /// before returned ([`TaskCall::previous`]), until one returns JSON null. Its output is the list of the
+    /// others' outputs. A task that is mapped over it does not wait for the end: it has each element as soon
+    /// as its step is durable.
+    pub steps: bool,
     /// Reads the run's input as the type that the body wants, so that a wrong one is refused at submit.
     pub check_input: Option<CheckInput>,
     /// A hash of the body's source, for information; 0 when unknown.
@@ -247,6 +262,8 @@ impl TaskDefinition {
             output_type: "",
             uses_context: false,
             gather: None,
+            until: None,
+            steps: false,
             check_input: None,
             body_hash: 0,
             task,
