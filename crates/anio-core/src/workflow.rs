@@ -104,6 +104,7 @@ impl Workflow {
                 Edge::Value => "-->",
                 Edge::Settled => "-- settled -->",
                 Edge::Each(_) => "-- each -->",
+                Edge::Pairs(_) => "-- pairs -->",
             };
             text += &format!("    {} {arrow} {}\n", self.mermaid_id(from), self.mermaid_id(to));
         }

@@ -191,7 +191,7 @@ impl RunState {
             }
         }
         let needs = |edge: &Edge| match edge {
-            Edge::Value | Edge::Each(_) => true,
+            Edge::Value | Edge::Each(_) | Edge::Pairs(_) => true,
             Edge::Order => condition.is_none(),
             Edge::Settled => false,
         };
