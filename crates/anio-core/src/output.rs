@@ -75,6 +75,25 @@ impl Output {
         Self::of(OnceLock::new(), OnceLock::new(), Some((elements, gather)))
     }
 
+    /// JSON null.
+    pub fn null() -> Self {
+        Self::from_raw(RawValue::NULL.to_owned())
+    }
+
+    /// Whether it is JSON null.
+    pub fn is_null(&self) -> bool {
+        self.0.elements.is_none() && self.json().get() == RawValue::NULL.get()
+    }
+
+    /// The elements of a list, each as an output; none where the JSON is no list.
+    pub fn elements(&self) -> Vec<Self> {
+        if let Some((elements, _)) = &self.0.elements {
+            return elements.clone();
+        }
+        let texts = self.parse::<Vec<Box<RawValue>>>().unwrap_or_default();
+        texts.into_iter().map(Self::from_raw).collect()
+    }
+
     fn of(
         json: OnceLock<Box<RawValue>>,
         typed: OnceLock<Arc<dyn Any + Send + Sync>>,

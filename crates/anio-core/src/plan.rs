@@ -44,6 +44,9 @@ pub struct PlanTask {
     pub definition: TaskDefinition,
     /// Whether it waits for its dependencies to settle, whatever becomes of them, and decides then.
     pub decides: bool,
+    /// Whether it takes the elements that it is mapped over as they come, step by step, and does not wait for
+    /// the whole list.
+    pub streams: bool,
 }
 
 impl PlanTask {
@@ -53,6 +56,19 @@ impl PlanTask {
             Edge::Each(len) => Some((*task, *len)),
             _ => None,
         })
+    }
+
+    /// The dependency whose list this task makes one value of: its position, and how it is counted.
+    pub fn reduces(&self) -> Option<(u32, ListLen)> {
+        self.dependencies.iter().find_map(|(task, edge)| match edge {
+            Edge::Pairs(len) => Some((*task, *len)),
+            _ => None,
+        })
+    }
+
+    /// Whether the number of its task runs is in the facts only, and not in the workflow.
+    pub fn is_dynamic(&self) -> bool {
+        self.definition.steps || self.mapped_over().or_else(|| self.reduces()).is_some()
     }
 }
 
@@ -88,6 +104,7 @@ impl Plan {
                     .map(|dependency| (by_name[dependency.task.as_str()], dependency.edge))
                     .collect(),
                 definition: definition.clone(),
+                streams: false,
                 decides: definition.condition.is_some()
                     || definition.dependencies.iter().any(|d| matches!(d.edge, Edge::Settled)),
             })
@@ -96,7 +113,7 @@ impl Plan {
             let Callbacks { on_success, on_failure } = &task.definition.callbacks;
             on_success.is_some() || on_failure.is_some()
         };
-        Self {
+        let mut plan = Self {
             workflow,
             has_callbacks: tasks.iter().any(calls),
             handlers: handlers(&tasks, &by_name),
@@ -108,7 +125,21 @@ impl Plan {
             fingerprint: record.fingerprint(),
             record,
             callbacks,
+        };
+        for task in 0..plan.n_tasks() {
+            plan.tasks[task].streams = plan.can_stream(&plan.tasks[task]);
         }
+        plan
+    }
+
+    /// Whether a task can begin with what its list has so far: it need not know how that ends, to decide or to
+    /// have what else it waits for.
+    fn can_stream(&self, task: &PlanTask) -> bool {
+        let Some((list, _)) = task.mapped_over() else { return false };
+        let mut others = task.dependencies.iter().map(|(other, _)| *other).filter(|other| *other != list);
+        self.task(list).definition.steps
+            && !task.decides
+            && others.all(|other| !self.is_ancestor(list, other))
     }
 
     /// The workflow's name.
@@ -280,6 +311,9 @@ pub struct TaskRecord {
     /// Its condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
+    /// Whether it goes step by step.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub steps: bool,
 }
 
 impl PlanRecord {
@@ -296,6 +330,7 @@ impl PlanRecord {
                     after,
                     output: task.output_type.to_owned(),
                     when: task.condition.as_ref().map(ToString::to_string),
+                    steps: task.steps,
                 }
             })
             .collect();
@@ -340,6 +375,10 @@ impl PlanRecord {
                     "task {:?} has been decided in this run under {was} and is now under {is}",
                     old.name
                 ));
+            }
+            if new.steps != old.steps {
+                let (was, is) = if old.steps { ("step by step", "once") } else { ("once", "step by step") };
+                return Some(format!("task {:?} has begun in this run {was} and now goes {is}", old.name));
             }
             (new.output != old.output).then(|| {
                 format!(

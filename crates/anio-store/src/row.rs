@@ -23,7 +23,7 @@ pub(crate) struct FactColumns<'a> {
     pub(crate) width: Option<i64>,
     pub(crate) failure: Option<String>,
     pub(crate) writes: Option<String>,
-    /// Of a start: the `traceparent` of its span.
+    /// Of a start: the `traceparent` of its span. Of a task that has enough: which of its task runs were under way.
     pub(crate) output: Option<Cow<'a, str>>,
 }
 
@@ -53,6 +53,7 @@ impl<'a> FactColumns<'a> {
             }
             FactKind::Skipped { reason } => Self { failure: Some(to_json(reason)), ..columns },
             FactKind::Expanded { n } => Self { width: Some(i64::from(*n)), ..columns },
+            FactKind::Stopped { running } => Self { output: Some(Cow::Owned(to_json(running))), ..columns },
         }
     }
 }
@@ -121,6 +122,12 @@ impl FactRow {
                     .width
                     .and_then(|n| u32::try_from(n).ok())
                     .ok_or_else(|| corrupt("width is no count"))?,
+            },
+            "stopped" => FactKind::Stopped {
+                running: from_json(self.output.as_deref())
+                    .ok()
+                    .flatten()
+                    .ok_or_else(|| corrupt("output of a stop is no list"))?,
             },
             "cancelled" => FactKind::Cancelled,
             "cleared" => FactKind::Cleared,

@@ -64,7 +64,7 @@ impl RunState {
                     let before = cleared.len();
                     cleared.extend(failed.map(|(key, run)| (key, run.attempt)));
                     if cleared.len() > before {
-                        open.extend(self.plan.dependants(task));
+                        self.open_after_failure(task, &mut open);
                     }
                 }
                 // One that was too late may have nothing left to do but to end.
@@ -85,6 +85,7 @@ impl RunState {
                 let run =
                     run.ok_or_else(|| ClearError::UnknownElement { task: name.clone(), index: *index })?;
                 cleared.insert(key, run.attempt);
+                self.clear_built_on(key, &mut cleared);
                 open.extend(self.plan.dependants(task));
             }
         }
@@ -97,6 +98,29 @@ impl RunState {
         }
         let fact = |(key, attempt)| Fact { key, attempt, at, kind: FactKind::Cleared };
         Ok(cleared.into_iter().map(fact).collect())
+    }
+
+    /// The tasks after one that failed. What takes the elements of steps as they come keeps those that it has;
+    /// those after it are done again.
+    fn open_after_failure(&self, task: u32, open: &mut Vec<u32>) {
+        for &dependant in self.plan.dependants(task) {
+            let keeps = self.plan.task(dependant).streams && self.has_items(dependant, task);
+            if keeps {
+                open.extend(self.plan.dependants(dependant));
+            } else {
+                open.push(dependant);
+            }
+        }
+    }
+
+    /// The other task runs of a task that rest on this one: the steps after it, the tree above it.
+    fn clear_built_on(&self, key: TaskRunKey, cleared: &mut BTreeMap<TaskRunKey, u32>) {
+        if let Stage::Map(map) = &self.nodes[key.task as usize].stage {
+            for index in map.built_on(key.map_index.unwrap_or_default()) {
+                let run = &map.runs[index as usize];
+                cleared.insert(TaskRunKey { map_index: Some(index), ..key }, run.attempt);
+            }
+        }
     }
 
     /// A task with all its elements, its width, and that it was skipped.
@@ -133,6 +157,9 @@ pub fn since_cleared(log: &[Fact]) -> Vec<&Fact> {
             }
             // One who has an element done again takes back that all elements were given up.
             FactKind::Cancelled if fact.key == whole => !touched.contains(&fact.key.task),
+            // And that the task had enough.
+            FactKind::Stopped { .. } => !touched.contains(&fact.key.task),
+            FactKind::Skipped { .. } if fact.key != whole => !touched.contains(&fact.key.task),
             _ => !cleared.contains(&fact.key) && !cleared.contains(&whole),
         };
         if counts {

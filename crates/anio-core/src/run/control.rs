@@ -15,7 +15,7 @@
 //! runs is recorded as ever. Once a run is called off, the end of a task leads to no other.
 
 use super::fact::TaskRunKey;
-use super::task_run::{Stage, State, TaskRun};
+use super::task_run::{State, TaskRun};
 use super::{Effect, Phase, RunFailure, RunState};
 use crate::error::{FailureKind, TaskFailure};
 use crate::time::Timestamp;
@@ -68,7 +68,7 @@ impl RunState {
         let runs =
             || self.plan.topological().iter().flat_map(|&task| self.nodes[task as usize].stage.runs(task));
         let is_open = |task: &&u32| match &self.nodes[**task as usize].stage {
-            Stage::Waiting => true,
+            stage if stage.is_waiting() => true,
             stage => stage.runs(**task).any(|(_, run)| !run.has_ended()),
         };
         let running = runs().find(|(_, run)| run.is_active()).map(|(key, run)| (key, run.attempt));
@@ -100,13 +100,14 @@ impl RunState {
             node.stage.runs(key.task).filter(is_meant).map(|(key, run)| (key, run.state.clone())).collect();
         for (key, state) in runs {
             match state {
-                State::Ready | State::Backoff { .. } => {
-                    let run = self.live(key).expect("what is ready has not ended");
+                State::Ready | State::Held { .. } | State::Backoff { .. } => {
+                    // One whose task run another of the task needed is skipped with it.
+                    let Some(run) = self.live(key) else { continue };
                     run.start(run.attempt + 1, at);
                     self.fail(key, at, given_up(), None, effects);
                 }
                 State::Running => effects.push(Effect::CallOff(Some(key))),
-                State::Starting | State::Succeeded { .. } | State::Failed => {}
+                State::Starting | State::Succeeded { .. } | State::Failed | State::Skipped => {}
             }
         }
     }

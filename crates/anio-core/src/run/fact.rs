@@ -62,7 +62,8 @@ pub enum FactKind {
         started_at: Timestamp,
     },
     /// The task will not run: its condition does not hold, or what it needs is not there. (That the
-    /// dependants of a failed or skipped task are skipped in turn follows, and is no fact of its own.)
+    /// dependants of a failed or skipped task are skipped in turn follows, and is no fact of its own.) With a
+    /// map index: this task run, which was under way when its task was [`FactKind::Stopped`].
     Skipped {
         /// Why.
         reason: String,
@@ -71,6 +72,12 @@ pub enum FactKind {
     Expanded {
         /// How many.
         n: u32,
+    },
+    /// A mapped task has enough: none of its task runs begins any more, and those that have not ended are
+    /// skipped, but for these, by their map index: they were under way, and their end is a fact of its own.
+    Stopped {
+        /// Those.
+        running: Vec<u32>,
     },
     /// Somebody asked that the task run be given up: it will not begin another attempt. Without a map
     /// index, and the task being mapped: all its elements.
@@ -93,6 +100,7 @@ impl FactKind {
             Self::Interrupted { .. } => "interrupted",
             Self::Skipped { .. } => "skipped",
             Self::Expanded { .. } => "expanded",
+            Self::Stopped { .. } => "stopped",
             Self::Cancelled => "cancelled",
             Self::Cleared => "cleared",
             Self::Called => "called",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::fact::{Conclusion, RunFailure, TaskRunKey};
+use super::map::Form;
 use super::task_run::{self, Skip, Stage, State, TaskRunView};
 use super::{Node, Phase, RunState, scope};
 use crate::name::RunId;
@@ -92,7 +93,7 @@ impl RunState {
             return 0;
         }
         let unended = |(task, node): (u32, &Node)| match &node.stage {
-            Stage::Waiting => 1,
+            stage if stage.is_waiting() => 1,
             stage => stage.runs(task).filter(|(_, run)| !run.has_ended()).count(),
         };
         (0..).zip(&self.nodes).map(unended).sum()
@@ -118,22 +119,48 @@ impl RunState {
 
     /// The arguments of a task run that is to be executed, in the order of its dependencies.
     pub fn arguments(&self, key: TaskRunKey) -> Vec<Option<Argument>> {
+        let streams = self.plan.task(key.task).streams;
         let argument = |&(dependency, edge): &(u32, Edge)| {
             let settled = match edge {
                 Edge::Order => return None,
                 Edge::Pairs(_) => Settled::Succeeded(self.pair(key, dependency)),
+                Edge::Each(_) if streams => Settled::Succeeded(self.item(key, dependency)),
                 Edge::Value | Edge::Each(_) => Settled::Succeeded(self.output_of(dependency)),
                 Edge::Settled => self.became(dependency),
             };
             let element = key.map_index.filter(|_| matches!(edge, Edge::Each(_)));
+            let element = element.map(|index| if streams { 0 } else { index });
             let is_pair = matches!(edge, Edge::Pairs(_));
             Some(Argument { task: self.plan.task(dependency).name.clone(), settled, element, is_pair })
         };
         self.plan.task(key.task).dependencies.iter().map(argument).collect()
     }
 
-    fn pair(&self, _key: TaskRunKey, dependency: u32) -> crate::Output {
-        self.output_of(dependency)
+    /// The two that a task run over pairs makes one of, as a list.
+    fn pair(&self, key: TaskRunKey, list: u32) -> Output {
+        let Stage::Map(map) = &self.nodes[key.task as usize].stage else {
+            unreachable!("a task over pairs has its task runs")
+        };
+        let gather = self.plan.task(key.task).definition.gather;
+        map.pair(key.map_index.unwrap_or_default(), gather, &self.output_of(list))
+    }
+
+    /// The element of a list that still grows, as a list of its own.
+    fn item(&self, key: TaskRunKey, list: u32) -> Output {
+        let Stage::Map(map) = &self.nodes[list as usize].stage else {
+            unreachable!("a task that goes step by step has its steps")
+        };
+        let item = map.item(key.map_index.unwrap_or_default()).expect("its step has succeeded").clone();
+        Output::gathered(vec![item], self.plan.task(list).definition.gather)
+    }
+
+    /// What the step before this one returned.
+    pub fn previous(&self, key: TaskRunKey) -> Option<Output> {
+        let before = key.map_index?.checked_sub(1)?;
+        match &self.nodes[key.task as usize].stage {
+            Stage::Map(map) if map.form == Form::Steps => map.item(before).cloned(),
+            _ => None,
+        }
     }
 
     /// What a task sees of the context: the input and the keys of all tasks before it.

@@ -20,12 +20,16 @@ mod control;
 mod event;
 mod fact;
 mod look;
+mod map;
 #[cfg(test)]
 mod model;
 mod replay;
 mod scope;
 mod settle;
+mod stop;
+mod stream;
 mod task_run;
+mod tree;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -101,6 +105,8 @@ enum Awaited {
     Settle(TaskRunKey),
     /// The width of an empty map: those who wait for the map go on.
     Empty(u32),
+    /// That a task has enough.
+    Stop(u32),
     End,
     Hold,
     Nothing,
@@ -167,10 +173,15 @@ impl RunState {
                     return;
                 }
                 match result {
-                    Ok(TaskReturn { output, writes }) => {
-                        let writes = (!writes.is_empty()).then(|| Arc::new(writes));
-                        self.succeed(key, at, output, writes, effects);
-                    }
+                    Ok(TaskReturn { output, writes }) => match self.takes(key, &output) {
+                        Ok(()) => {
+                            let writes = (!writes.is_empty()).then(|| Arc::new(writes));
+                            self.succeed(key, at, output, writes, effects);
+                            self.stop_if_enough(key.task, at, effects);
+                        }
+                        Err(failure) => self.fail(key, at, failure, None, effects),
+                    },
+                    Err(_) if self.is_stopped(key) => self.leave_out(key, at, effects),
                     Err(AttemptError { failure, retry: Retry::Skip }) if key.map_index.is_none() => {
                         self.decline(key, at, failure.message, effects);
                     }
@@ -217,6 +228,7 @@ impl RunState {
             return;
         }
         self.phase = Phase::Running;
+        self.stop_again(at, effects);
         let is_halted = self.halt.is_some();
         let poison = self.poison_deaths;
         let mut poisoned = Vec::new();
@@ -246,6 +258,7 @@ impl RunState {
                     State::Succeeded { .. } | State::Failed if run.called => {}
                     State::Succeeded { .. } => uncalled.extend(callbacks.on_success.as_ref().map(|_| key)),
                     State::Failed => uncalled.extend(callbacks.on_failure.as_ref().map(|_| key)),
+                    State::Held { .. } | State::Skipped => {}
                 }
             }
         }
@@ -294,6 +307,9 @@ impl RunState {
     fn interrupt(&mut self, key: TaskRunKey, at: Timestamp, effects: &mut Vec<Effect>) {
         if self.is_given_up(key) {
             return self.fail(key, at, control::given_up(), None, effects);
+        }
+        if self.is_stopped(key) {
+            return self.leave_out(key, at, effects);
         }
         let run = self.live(key).expect("what is interrupted is live");
         let (attempt, started_at) = (run.attempt, run.started_at);
@@ -359,11 +375,11 @@ impl RunState {
             self.n_durable += 1;
             match awaited {
                 Awaited::Start(key) => {
-                    let (is_halted, is_given_up) = (self.halt.is_some(), self.is_given_up(key));
+                    let is_halted = self.halt.is_some() || self.is_given_up(key) || self.is_stopped(key);
                     let Some(run) = self.live(key).filter(|run| matches!(run.state, State::Starting)) else {
                         continue;
                     };
-                    if is_halted || is_given_up {
+                    if is_halted {
                         effects.push(Effect::Vacate(key));
                         self.interrupt(key, at, effects);
                     } else {
@@ -387,6 +403,7 @@ impl RunState {
                     self.call(key, effects);
                 }
                 Awaited::Empty(task) => self.propagate(task, at, effects),
+                Awaited::Stop(task) => self.stop_is_durable(task, at, effects),
                 Awaited::End => {
                     self.phase = Phase::Ended;
                     effects.push(Effect::Ended);
@@ -411,7 +428,7 @@ impl RunState {
     fn call(&mut self, key: TaskRunKey, effects: &mut Vec<Effect>) {
         let Some(run) = self.nodes[key.task as usize].stage.run(key.map_index) else { return };
         let callbacks = &self.plan.task(key.task).definition.callbacks;
-        if callbacks.of(run.output().is_some()).is_some() {
+        if run.is_told() && callbacks.of(run.output().is_some()).is_some() {
             self.n_calls += 1;
             effects.push(Effect::Call(key));
         }
@@ -517,7 +534,10 @@ impl RunState {
     fn output_of(&self, task: u32) -> Output {
         match &self.nodes[task as usize].stage {
             Stage::Single(run) => run.output().expect("a dependency has succeeded").clone(),
-            Stage::Map(map) => map.gathered(self.plan.task(task).definition.gather).clone(),
+            Stage::Map(map) => {
+                let list = self.plan.task(task).reduces().map(|(list, _)| self.output_of(list));
+                map.output(self.plan.task(task).definition.gather, list.as_ref())
+            }
             Stage::Waiting | Stage::Skipped(_) => unreachable!("a dependency has succeeded"),
         }
     }

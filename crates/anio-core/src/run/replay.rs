@@ -1,9 +1,11 @@
 //! Reading a log back: facts in, the state that they add up to.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::fact::{Fact, FactKind, TaskRunKey};
-use super::task_run::{Map, Stage, State, TaskRun};
+use super::map::{Form, Map};
+use super::task_run::{Stage, State, TaskRun};
 use super::{Phase, RunState};
 use crate::plan::Plan;
 use crate::plant::{Plant, is_planted};
@@ -51,6 +53,7 @@ impl RunState {
                 let run = self.live(key).ok_or_else(misfit)?;
                 run.start(fact.attempt, *started_at);
                 run.succeed(fact.at, output.clone(), writes.clone());
+                self.takes(key, output).map_err(|_| misfit())?;
                 self.decided(key);
                 self.settled(key, fact.at, &mut Vec::new());
             }
@@ -65,6 +68,12 @@ impl RunState {
                     self.decided(key);
                     self.settled(key, fact.at, &mut Vec::new());
                 }
+            }
+            FactKind::Skipped { .. } if key.map_index.is_some() => {
+                let run = self.live(key).ok_or_else(misfit)?;
+                run.leave_out(fact.attempt, fact.at);
+                self.decided(key);
+                self.settled(key, fact.at, &mut Vec::new());
             }
             FactKind::Skipped { reason } => {
                 if !self.is_undecided(key.task) && self.live(key).is_none() {
@@ -82,6 +91,12 @@ impl RunState {
                     self.n_open -= 1;
                     self.propagate(key.task, fact.at, &mut Vec::new());
                 }
+            }
+            FactKind::Stopped { running } => {
+                let Stage::Map(map) = &mut self.nodes[key.task as usize].stage else { return Err(misfit()) };
+                map.stop(running);
+                self.whole_is_decided(key.task);
+                self.whole_is_durable(key.task, fact.at, &mut Vec::new());
             }
             FactKind::Cancelled if is_planted(Plant::GivenUpForgotten) => {}
             FactKind::Cancelled => drop(self.given_up.insert(key)),
@@ -101,8 +116,7 @@ impl RunState {
 
     /// A task run that has not begun, or not since it was cleared.
     pub(super) fn fresh(&self, key: TaskRunKey) -> TaskRun {
-        let attempt = self.attempts_before.get(&key).copied().unwrap_or_default();
-        TaskRun { attempt, ..TaskRun::default() }
+        fresh(&self.attempts_before, key)
     }
 
     pub(super) fn fresh_map(&self, task: u32, n: u32) -> Stage {
@@ -111,8 +125,15 @@ impl RunState {
         } else {
             (0..n).map(|index| self.fresh(TaskRunKey { task, map_index: Some(index) })).collect()
         };
-        Stage::Map(Box::new(Map::of(runs)))
+        let form = if self.plan.task(task).reduces().is_some() { Form::Tree } else { Form::List };
+        Stage::Map(Box::new(Map::new(form, runs)))
     }
+}
+
+/// A task run that has not begun, where so many attempts were made before some were cleared.
+pub(super) fn fresh(attempts_before: &HashMap<TaskRunKey, u32>, key: TaskRunKey) -> TaskRun {
+    let attempt = attempts_before.get(&key).copied().unwrap_or_default();
+    TaskRun { attempt, ..TaskRun::default() }
 }
 
 fn misfit_of(plan: &Plan, fact: &Fact) -> ReplayError {

@@ -10,6 +10,8 @@
 use std::sync::Arc;
 
 use super::fact::{Fact, FactKind, TaskRunKey};
+use super::map::{Form, Map};
+use super::replay::fresh;
 use super::task_run::{Skip, Stage, State};
 use super::{Awaited, Effect, MAP_WIDTH_MAX, Phase, RunState, control};
 use crate::condition::Settlement;
@@ -22,24 +24,33 @@ use crate::time::Timestamp;
 impl RunState {
     /// The end of a task run is decided: count it, and skip the dependants of a task that failed.
     pub(super) fn decided(&mut self, key: TaskRunKey) {
-        let node = &mut self.nodes[key.task as usize];
-        let run_failed = node.stage.run(key.map_index).is_some_and(|run| matches!(run.state, State::Failed));
-        let (failed, is_first) = match &mut node.stage {
-            Stage::Map(map) => {
-                map.n_undecided -= 1;
-                map.n_failed += u32::from(run_failed);
-                (if map.n_undecided > 0 { None } else { Some(map.n_failed > 0) }, map.n_failed == 1)
-            }
-            _ => (Some(run_failed), true),
+        // The elements that follow a step are not ready before it is durable, so nothing is asked for yet.
+        let attempts_before = &self.attempts_before;
+        let is_first_failure = match &mut self.nodes[key.task as usize].stage {
+            Stage::Map(map) => map.decided(key.map_index.unwrap_or_default(), |index| {
+                fresh(attempts_before, TaskRunKey { map_index: Some(index), ..key })
+            }),
+            stage => stage.run(None).is_some_and(|run| matches!(run.state, State::Failed)),
         };
-        if run_failed && is_first {
+        if is_first_failure {
             self.failures.extend(self.failure_of(key).map(|failure| (key.task, failure)));
         }
-        if let Some(failed) = failed {
-            self.n_open -= 1;
-            if failed {
-                self.skip_dependants(key.task);
-            }
+        if self.plan.task(key.task).definition.steps {
+            self.feed_all(key.task, Timestamp::default(), &mut Vec::new());
+        }
+        self.whole_is_decided(key.task);
+    }
+
+    /// Some of a task is decided: where that was the last of it, so is the task.
+    pub(super) fn whole_is_decided(&mut self, task: u32) {
+        let stage = &self.nodes[task as usize].stage;
+        if matches!(stage, Stage::Map(map) if map.n_undecided > 0) {
+            return;
+        }
+        let is_lost = !stage.has_succeeded();
+        self.n_open -= 1;
+        if is_lost {
+            self.skip_dependants(task);
         }
     }
 
@@ -58,12 +69,25 @@ impl RunState {
         let mut open = vec![root];
         while let Some(task) = open.pop() {
             for &dependant in plan.dependants(task) {
+                let has_items = self.has_items(dependant, task);
                 let node = &mut self.nodes[dependant as usize];
-                if matches!(node.stage, Stage::Waiting) && !plan.task(dependant).decides {
-                    node.stage = Stage::Skipped(Skip { root, reason: None });
-                    self.n_open -= 1;
-                    self.n_skipped += 1;
-                    open.push(dependant);
+                match &mut node.stage {
+                    // What steps have made that fail then is kept.
+                    Stage::Map(map) if map.form == Form::Stream && !map.is_blank() => {
+                        map.cut_by = Some(root);
+                    }
+                    Stage::Waiting if has_items => {
+                        let mut map = Map::new(Form::Stream, Vec::new());
+                        map.cut_by = Some(root);
+                        node.stage = Stage::Map(Box::new(map));
+                    }
+                    stage if stage.is_waiting() && !plan.task(dependant).decides => {
+                        node.stage = Stage::Skipped(Skip { root, reason: None });
+                        self.n_open -= 1;
+                        self.n_skipped += 1;
+                        open.push(dependant);
+                    }
+                    _ => {}
                 }
             }
         }
@@ -71,13 +95,27 @@ impl RunState {
 
     /// The end of a task run is durable; when it is the last of its task, the task has settled.
     pub(super) fn settled(&mut self, key: TaskRunKey, at: Timestamp, effects: &mut Vec<Effect>) {
-        if let Stage::Map(map) = &mut self.nodes[key.task as usize].stage {
-            map.n_undurable -= 1;
-            if map.n_undurable > 0 {
-                return;
-            }
+        let Stage::Map(map) = &mut self.nodes[key.task as usize].stage else {
+            return self.propagate(key.task, at, effects);
+        };
+        map.n_undurable -= 1;
+        let index = key.map_index.unwrap_or_default();
+        let has_succeeded = map.runs[index as usize].output().is_some();
+        let released = if has_succeeded { map.released_by(index) } else { None };
+        if released.is_some() {
+            self.offer_or_give_up(TaskRunKey { map_index: released, ..key }, at, effects);
         }
-        self.propagate(key.task, at, effects);
+        if has_succeeded && self.plan.task(key.task).definition.steps {
+            self.release_elements(key, at, effects);
+        }
+        self.whole_is_durable(key.task, at, effects);
+    }
+
+    /// Some of a task is durable: where that was the last of it, the task has settled.
+    pub(super) fn whole_is_durable(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
+        if matches!(&self.nodes[task as usize].stage, Stage::Map(map) if map.n_undurable == 0) {
+            self.propagate(task, at, effects);
+        }
     }
 
     /// A task has settled durably: those that wait for it have one less to wait for.
@@ -92,10 +130,16 @@ impl RunState {
                 let node = &mut self.nodes[dependant as usize];
                 node.missing -= 1;
                 if node.missing > 0 {
+                    self.feed(dependant, at, effects);
                     continue;
                 }
-                match node.stage {
+                match &node.stage {
                     Stage::Waiting => self.start(dependant, at, effects),
+                    Stage::Map(map) if map.form == Form::Stream => {
+                        if self.close(dependant, at, effects) {
+                            open.push(dependant);
+                        }
+                    }
                     // A task that was skipped for another's sake settles when all before it has: those that
                     // decide by it then find the same of every ancestor, whenever they are asked.
                     Stage::Skipped(_) => open.push(dependant),
@@ -110,11 +154,14 @@ impl RunState {
     pub(super) fn start(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
         let plan = Arc::clone(&self.plan);
         let planned = plan.task(task);
-        if self.phase == Phase::Replaying && (planned.decides || planned.mapped_over().is_some()) {
+        // How many task runs these have follows from the facts of steps, and their end from those of each.
+        let is_by_runs = planned.streams || planned.definition.steps;
+        let is_told = planned.decides || (planned.is_dynamic() && !is_by_runs);
+        if self.phase == Phase::Replaying && is_told {
             return; // A fact that tells the decision or the width follows, or `begin` decides.
         }
         let key = TaskRunKey { task, map_index: None };
-        if self.phase != Phase::Replaying && self.given_up.contains(&key) {
+        if self.phase != Phase::Replaying && self.given_up.contains(&key) && !is_by_runs {
             self.fail_unstarted(key, at, control::given_up(), effects);
             return;
         }
@@ -133,13 +180,33 @@ impl RunState {
                 }
             }
         }
-        let Some((list, len)) = planned.mapped_over() else {
+        if planned.streams {
+            self.nodes[task as usize].stage = Stage::Map(Box::new(Map::new(Form::Stream, Vec::new())));
+            if self.close(task, at, effects) {
+                self.propagate(task, at, effects);
+            }
+            return;
+        }
+        if planned.definition.steps {
+            let key = TaskRunKey { task, map_index: Some(0) };
+            self.nodes[task as usize].stage = Stage::Map(Box::new(Map::new(Form::Steps, vec![self.fresh(key)])));
+            self.offer_or_give_up(key, at, effects);
+            return;
+        }
+        let Some((list, len)) = planned.mapped_over().or_else(|| planned.reduces()) else {
             self.nodes[task as usize].stage = Stage::Single(self.fresh(key));
             self.offer(key, effects);
             return;
         };
         let n = match len(&self.output_of(list)) {
-            Ok(n) if n <= MAP_WIDTH_MAX => n as u32,
+            Ok(0) if planned.reduces().is_some() => {
+                let list = &plan.task(list).name;
+                let reason = format!("the list of task {list:?} is empty: there is nothing to make one value of");
+                self.skip(task, &reason);
+                let fact = Fact { key, attempt: 0, at, kind: FactKind::Skipped { reason } };
+                return self.persist(fact, Awaited::Settle(key), effects);
+            }
+            Ok(n) if n <= MAP_WIDTH_MAX => n as u32 - u32::from(planned.reduces().is_some()),
             other => {
                 let list = &plan.task(list).name;
                 let message = match other {
@@ -161,12 +228,19 @@ impl RunState {
         self.n_open -= u32::from(n == 0);
         self.persist(Fact { key, attempt: 0, at, kind: FactKind::Expanded { n } }, awaited, effects);
         for index in 0..n {
-            let key = TaskRunKey { task, map_index: Some(index) };
-            if self.given_up.contains(&key) {
-                self.give_up(key, at, effects);
-            } else {
-                self.offer(key, effects);
-            }
+            self.offer_or_give_up(TaskRunKey { task, map_index: Some(index) }, at, effects);
+        }
+    }
+
+    /// Offers a task run that came to be, where it is ready.
+    pub(super) fn offer_or_give_up(&mut self, key: TaskRunKey, at: Timestamp, effects: &mut Vec<Effect>) {
+        if self.phase == Phase::Replaying {
+            return;
+        }
+        if self.is_given_up(key) {
+            self.give_up(key, at, effects);
+        } else if self.live(key).is_some_and(|run| matches!(run.state, State::Ready)) {
+            self.offer(key, effects);
         }
     }
 
@@ -226,6 +300,10 @@ impl RunState {
         match stage {
             Stage::Skipped(skip) => Settled::Skipped(self.skip_reason(task, skip)),
             stage if stage.has_succeeded() => Settled::Succeeded(self.output_of(task)),
+            Stage::Map(map) if map.n_failed == 0 => {
+                let root = map.cut_by.expect("a map without a failure that did not succeed was cut");
+                Settled::Skipped(self.skip_reason(task, &Skip { root, reason: None }))
+            }
             stage => {
                 let failed = stage.runs(task).find(|(_, run)| matches!(run.state, State::Failed));
                 let (_, run) = failed.expect("a task that has settled succeeded, failed or was skipped");
@@ -242,6 +320,7 @@ impl RunState {
         }
         let verb = match &self.nodes[skip.root as usize].stage {
             Stage::Skipped(_) => "was skipped",
+            Stage::Map(map) if map.n_failed == 0 => "was cut short",
             stage if stage.runs(skip.root).any(|(_, run)| run.is_cancelled()) => "was cancelled",
             _ => "failed",
         };

@@ -1,12 +1,13 @@
 //! One task of a run: what has become of it, or of each of its elements.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::fact::TaskRunKey;
+use super::map::Map;
 use crate::context::Writes;
 use crate::error::{FailureKind, TaskFailure};
 use crate::name::TaskName;
-use crate::output::{Gather, Output};
+use crate::output::Output;
 use crate::time::Timestamp;
 
 /// How far a task has come.
@@ -26,16 +27,6 @@ pub(super) struct Skip {
     pub(super) root: u32,
     /// The reason of a task that decided for itself.
     pub(super) reason: Option<Arc<str>>,
-}
-
-/// The elements of a mapped task.
-#[derive(Clone, Debug)]
-pub(super) struct Map {
-    pub(super) runs: Vec<TaskRun>,
-    pub(super) n_undecided: u32,
-    pub(super) n_undurable: u32,
-    pub(super) n_failed: u32,
-    pub(super) gathered: OnceLock<Output>,
 }
 
 /// One task run.
@@ -59,6 +50,10 @@ pub(super) struct TaskRun {
 pub(super) enum State {
     #[default]
     Ready,
+    /// So many others of its task have to end before it.
+    Held {
+        missing: u8,
+    },
     /// It has its slot and waits for the fact of its start to be durable.
     Starting,
     Running,
@@ -70,6 +65,8 @@ pub(super) enum State {
         writes: Option<Arc<Writes>>,
     },
     Failed,
+    /// It will not run, or not again: its task has enough, or another of its task failed that it needs.
+    Skipped,
 }
 
 impl Stage {
@@ -93,8 +90,17 @@ impl Stage {
     pub(super) fn has_succeeded(&self) -> bool {
         match self {
             Self::Single(run) => run.output().is_some(),
-            Self::Map(map) => map.n_undecided == 0 && map.n_failed == 0,
+            Self::Map(map) => map.has_succeeded(),
             Self::Waiting | Self::Skipped(_) => false,
+        }
+    }
+
+    /// Whether nothing of it is there yet.
+    pub(super) fn is_waiting(&self) -> bool {
+        match self {
+            Self::Waiting => true,
+            Self::Map(map) => map.is_blank(),
+            Self::Single(_) | Self::Skipped(_) => false,
         }
     }
 
@@ -124,21 +130,6 @@ impl Stage {
     }
 }
 
-impl Map {
-    pub(super) fn of(runs: Vec<TaskRun>) -> Self {
-        let n = runs.len() as u32;
-        Self { runs, n_undecided: n, n_undurable: n, n_failed: 0, gathered: OnceLock::new() }
-    }
-
-    /// The list of the elements' outputs; all of them have succeeded.
-    pub(super) fn gathered(&self, gather: Option<Gather>) -> &Output {
-        self.gathered.get_or_init(|| {
-            let outputs = self.runs.iter().filter_map(TaskRun::output).cloned().collect();
-            Output::gathered(outputs, gather)
-        })
-    }
-}
-
 impl TaskRun {
     pub(super) fn start(&mut self, attempt: u32, at: Timestamp) {
         self.attempt = attempt;
@@ -161,9 +152,28 @@ impl TaskRun {
         self.state = retry_at.map_or(State::Failed, |due| State::Backoff { due });
     }
 
+    pub(super) fn leave_out(&mut self, attempt: u32, at: Timestamp) {
+        self.attempt = attempt;
+        self.ended_at = at;
+        self.deaths = 0;
+        self.state = State::Skipped;
+    }
+
     pub(super) fn interrupt(&mut self) {
         self.deaths = 0;
         self.state = State::Ready;
+    }
+
+    /// Lets it wait for so many others of its task.
+    pub(super) fn hold(&mut self, missing: u8) {
+        self.state = if missing == 0 { State::Ready } else { State::Held { missing } };
+    }
+
+    /// One of those it waits for has ended durably: whether it is ready by that.
+    pub(super) fn release(&mut self) -> bool {
+        let State::Held { missing } = self.state else { return false };
+        self.hold(missing - 1);
+        missing == 1
     }
 
     pub(super) fn is_active(&self) -> bool {
@@ -171,6 +181,11 @@ impl TaskRun {
     }
 
     pub(super) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Succeeded { .. } | State::Failed | State::Skipped)
+    }
+
+    /// Whether its callbacks are told of its end.
+    pub(super) fn is_told(&self) -> bool {
         matches!(self.state, State::Succeeded { .. } | State::Failed)
     }
 
@@ -300,26 +315,39 @@ pub(super) fn views<'a>(
         output: None,
     };
     match stage {
-        Stage::Waiting => vec![blank],
+        stage if stage.is_waiting() => vec![blank],
+        Stage::Waiting => unreachable!("it is waiting"),
         Stage::Skipped(skip) => {
             let skipped_because = (skip.root != task).then(|| because(skip.root));
             let skip_reason = Some(reason(skip));
             vec![TaskRunView { status: TaskRunStatus::Skipped, skipped_because, skip_reason, ..blank }]
         }
-        Stage::Single(_) | Stage::Map(_) => {
-            stage.runs(task).map(|(key, run)| view(key, run, &blank)).collect()
+        Stage::Single(_) => stage.runs(task).map(|(key, run)| view(key, run, &blank)).collect(),
+        Stage::Map(map) => {
+            let skip_reason = if map.is_stopped {
+                format!("task {name:?} had enough")
+            } else {
+                format!("another task run of task {name:?} failed")
+            };
+            let views = stage.runs(task).map(|(key, run)| view(key, run, &blank));
+            let told = views.map(|view| match view.status {
+                TaskRunStatus::Skipped => TaskRunView { skip_reason: Some(skip_reason.clone()), ..view },
+                _ => view,
+            });
+            told.collect()
         }
     }
 }
 
 fn view<'a>(key: TaskRunKey, run: &'a TaskRun, blank: &TaskRunView<'a>) -> TaskRunView<'a> {
     let (status, retry_at) = match run.state {
-        State::Ready | State::Starting => (TaskRunStatus::Waiting, None),
+        State::Ready | State::Held { .. } | State::Starting => (TaskRunStatus::Waiting, None),
         State::Running => (TaskRunStatus::Running, None),
         State::Backoff { due } => (TaskRunStatus::Backoff, Some(due)),
         State::Succeeded { .. } => (TaskRunStatus::Succeeded, None),
         State::Failed if run.is_cancelled() => (TaskRunStatus::Cancelled, None),
         State::Failed => (TaskRunStatus::Failed, None),
+        State::Skipped => (TaskRunStatus::Skipped, None),
     };
     // A task run that was cleared has attempts from before, and no time of its own yet.
     let has_begun = run.started_at > Timestamp::default();

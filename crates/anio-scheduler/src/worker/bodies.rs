@@ -150,7 +150,8 @@ impl Worker {
         .with_progress(reporter.clone());
         let states = Arc::clone(&self.config.states);
         let call =
-            TaskCall::new(handle, live.state.input().clone(), live.state.arguments(key), scope, states);
+            TaskCall::new(handle, live.state.input().clone(), live.state.arguments(key), scope, states)
+                .with_previous(live.state.previous(key));
         self.executor.spawn(Attempt {
             ticket: Ticket { run, key, attempt, worker: self.keeper.worker, lane, held },
             timeout: definition.options.timeout,

@@ -115,6 +115,8 @@ fn every_kind() -> Vec<FactRecord> {
             attempt: 0,
             ..fact(1, "left out", FactKind::Skipped { reason: "its \"condition\" – ℕ".into() })
         },
+        FactRecord { attempt: 0, ..fact(1, "each", FactKind::Stopped { running: vec![] }) },
+        FactRecord { attempt: 0, ..fact(1, "each2", FactKind::Stopped { running: vec![0, 7, u32::MAX] }) },
         FactRecord { map_index: Some(0), ..fact(1, "each", succeeded("true")) },
         FactRecord { map_index: Some(u32::MAX), ..fact(1, "each", succeeded("\"\"")) },
         FactRecord { attempt: 0, ..fact(1, "given up", FactKind::Cancelled) },

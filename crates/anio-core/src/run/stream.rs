@@ -1,0 +1,90 @@
+//! A map over a list that still grows: each step of the task that makes the list gives it another element.
+//!
+//! It opens when all else that it waits for has settled. It has an element for each step that is decided, and
+//! the element is ready when the step is durable. When the steps have ended it is as wide as their list is
+//! long. All that follows from the facts of the steps, so it has no fact of its own.
+//!
+//! If the steps fail, what they have made is kept: the elements go on to their ends, and then the task counts
+//! as skipped, because it has no whole list.
+
+use super::fact::TaskRunKey;
+use super::map::{Form, Map};
+use super::task_run::Stage;
+use super::{Effect, RunState};
+use crate::time::Timestamp;
+
+impl RunState {
+    /// What a task takes its elements from, as they come, as far as that has come.
+    fn steps_of(&self, task: u32) -> Option<(u32, &Map)> {
+        let planned = self.plan.task(task);
+        let (list, _) = planned.mapped_over().filter(|_| planned.streams)?;
+        match &self.nodes[list as usize].stage {
+            Stage::Map(steps) => Some((list, steps)),
+            _ => None,
+        }
+    }
+
+    /// Whether a task takes its elements from these steps, and there are some.
+    pub(super) fn has_items(&self, task: u32, steps: u32) -> bool {
+        self.steps_of(task).is_some_and(|(list, map)| list == steps && map.n_items > 0)
+    }
+
+    /// A step is decided: those that take its element have another task run.
+    pub(super) fn feed_all(&mut self, steps: u32, at: Timestamp, effects: &mut Vec<Effect>) {
+        for place in 0..self.plan.dependants(steps).len() {
+            self.feed(self.plan.dependants(steps)[place], at, effects);
+        }
+    }
+
+    /// Gives a task the elements that its steps have made, where it waits for nothing but more of them.
+    pub(super) fn feed(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
+        let Some((_, steps)) = self.steps_of(task) else { return };
+        let (n_items, n_durable, is_settled) = (steps.n_items, steps.n_durable_items, steps.n_undurable == 0);
+        let node = &mut self.nodes[task as usize];
+        if node.missing > u32::from(!is_settled) {
+            return;
+        }
+        if matches!(node.stage, Stage::Waiting) && n_items > 0 {
+            node.stage = Stage::Map(Box::new(Map::new(Form::Stream, Vec::new())));
+        }
+        while let Stage::Map(map) = &self.nodes[task as usize].stage
+            && !map.is_stopped
+            && (map.runs.len() as u32) < n_items
+        {
+            let index = map.runs.len() as u32;
+            let key = TaskRunKey { task, map_index: Some(index) };
+            let mut run = self.fresh(key);
+            run.hold(u8::from(index >= n_durable));
+            if let Stage::Map(map) = &mut self.nodes[task as usize].stage {
+                map.push(run);
+            }
+            self.offer_or_give_up(key, at, effects);
+        }
+    }
+
+    /// A step is durable: those that take its element may begin with it.
+    pub(super) fn release_elements(&mut self, step: TaskRunKey, at: Timestamp, effects: &mut Vec<Effect>) {
+        for place in 0..self.plan.dependants(step.task).len() {
+            let task = self.plan.dependants(step.task)[place];
+            if !self.plan.task(task).streams {
+                continue;
+            }
+            let Stage::Map(map) = &mut self.nodes[task as usize].stage else { continue };
+            if map.release(step.map_index.unwrap_or_default()) {
+                self.offer_or_give_up(TaskRunKey { task, ..step }, at, effects);
+            }
+        }
+    }
+
+    /// The steps of a task that takes their elements as they come have ended: whether all of the task is
+    /// durable by that.
+    pub(super) fn close(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) -> bool {
+        self.feed(task, at, effects);
+        let Stage::Map(map) = &mut self.nodes[task as usize].stage else { return false };
+        map.n_undecided -= 1;
+        map.n_undurable -= 1;
+        let is_durable = map.n_undurable == 0;
+        self.whole_is_decided(task);
+        is_durable
+    }
+}
