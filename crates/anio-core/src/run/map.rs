@@ -22,15 +22,18 @@ pub(super) struct Map {
     /// Of steps: how many elements they have made, and how many of those are durable.
     pub(super) n_items: u32,
     pub(super) n_durable_items: u32,
+    /// Its list still grows.
+    pub(super) is_open: bool,
     /// It has enough: no other task run begins.
     pub(super) is_stopped: bool,
     /// The task that makes its list failed, after some of it was taken.
     pub(super) cut_by: Option<u32>,
     /// What its `until` has made of the outputs so far, and whether that is enough.
-    tally: Option<Tally>,
-    has_enough: bool,
-    gathered: OnceLock<Output>,
-    values: OnceLock<Vec<Output>>,
+    pub(super) tally: Option<Tally>,
+    pub(super) has_enough: bool,
+    /// The list of the outputs, and the elements of the list that the task is over; made when first read.
+    pub(super) gathered: OnceLock<Output>,
+    pub(super) values: OnceLock<Vec<Output>>,
 }
 
 /// How the task runs hang together.
@@ -64,6 +67,7 @@ impl Map {
             n_failed: 0,
             n_items: 0,
             n_durable_items: 0,
+            is_open: form == Form::Stream,
             is_stopped: false,
             cut_by: None,
             tally: None,
@@ -139,7 +143,14 @@ impl Map {
 
     /// Whether it is open, and has no task run yet.
     pub(super) fn is_blank(&self) -> bool {
-        self.runs.is_empty() && self.n_undecided > 0
+        self.is_open && self.runs.is_empty()
+    }
+
+    /// Its list grows no more, which is decided but need not be durable.
+    pub(super) fn close(&mut self) {
+        if std::mem::take(&mut self.is_open) {
+            self.n_undecided -= 1;
+        }
     }
 
     /// Skips a task run that has not ended and has no body.
@@ -170,7 +181,7 @@ impl Map {
 
     /// Whether it is to be stopped.
     pub(super) fn is_to_stop(&self) -> bool {
-        self.has_enough && !self.is_stopped && self.n_undecided > 0
+        self.has_enough && !self.is_stopped && (self.is_open || self.runs.iter().any(|run| !run.has_ended()))
     }
 
     /// What a step returned; `None` where it has not succeeded, or found the end.

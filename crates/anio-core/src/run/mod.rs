@@ -135,6 +135,7 @@ impl RunState {
             .tasks()
             .iter()
             .map(|task| match task.dependencies.len() as u32 {
+                0 if task.definition.steps => Node { missing: 0, stage: Stage::steps(TaskRun::default()) },
                 0 if !task.decides => Node { missing: 0, stage: Stage::Single(TaskRun::default()) },
                 missing => Node { missing, stage: Stage::Waiting },
             })

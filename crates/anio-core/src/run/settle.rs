@@ -24,7 +24,6 @@ use crate::time::Timestamp;
 impl RunState {
     /// The end of a task run is decided: count it, and skip the dependants of a task that failed.
     pub(super) fn decided(&mut self, key: TaskRunKey) {
-        // The elements that follow a step are not ready before it is durable, so nothing is asked for yet.
         let attempts_before = &self.attempts_before;
         let is_first_failure = match &mut self.nodes[key.task as usize].stage {
             Stage::Map(map) => map.decided(key.map_index.unwrap_or_default(), |index| {
@@ -35,22 +34,21 @@ impl RunState {
         if is_first_failure {
             self.failures.extend(self.failure_of(key).map(|failure| (key.task, failure)));
         }
-        if self.plan.task(key.task).definition.steps {
-            self.feed_all(key.task, Timestamp::default(), &mut Vec::new());
-        }
         self.whole_is_decided(key.task);
     }
 
     /// Some of a task is decided: where that was the last of it, so is the task.
     pub(super) fn whole_is_decided(&mut self, task: u32) {
         let stage = &self.nodes[task as usize].stage;
-        if matches!(stage, Stage::Map(map) if map.n_undecided > 0) {
-            return;
+        if !matches!(stage, Stage::Map(map) if map.n_undecided > 0) {
+            let is_lost = !stage.has_succeeded();
+            self.n_open -= 1;
+            if is_lost {
+                self.skip_dependants(task);
+            }
         }
-        let is_lost = !stage.has_succeeded();
-        self.n_open -= 1;
-        if is_lost {
-            self.skip_dependants(task);
+        if self.plan.task(task).definition.steps {
+            self.feed_all(task);
         }
     }
 
@@ -189,7 +187,7 @@ impl RunState {
         }
         if planned.definition.steps {
             let key = TaskRunKey { task, map_index: Some(0) };
-            self.nodes[task as usize].stage = Stage::Map(Box::new(Map::new(Form::Steps, vec![self.fresh(key)])));
+            self.nodes[task as usize].stage = Stage::steps(self.fresh(key));
             self.offer_or_give_up(key, at, effects);
             return;
         }

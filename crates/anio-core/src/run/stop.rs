@@ -41,7 +41,7 @@ impl RunState {
 
     pub(super) fn stop_if_enough(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
         let is_to_stop = matches!(&self.nodes[task as usize].stage, Stage::Map(map) if map.is_to_stop());
-        if is_to_stop && !self.is_called_off() {
+        if is_to_stop {
             self.stop(task, at, effects);
         }
     }

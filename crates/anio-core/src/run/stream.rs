@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 
 impl RunState {
     /// What a task takes its elements from, as they come, as far as that has come.
-    fn steps_of(&self, task: u32) -> Option<(u32, &Map)> {
+    pub(super) fn steps_of(&self, task: u32) -> Option<(u32, &Map)> {
         let planned = self.plan.task(task);
         let (list, _) = planned.mapped_over().filter(|_| planned.streams)?;
         match &self.nodes[list as usize].stage {
@@ -29,22 +29,24 @@ impl RunState {
         self.steps_of(task).is_some_and(|(list, map)| list == steps && map.n_items > 0)
     }
 
-    /// A step is decided: those that take its element have another task run.
-    pub(super) fn feed_all(&mut self, steps: u32, at: Timestamp, effects: &mut Vec<Effect>) {
+    /// A step is decided: those that take its element have another task run, or have all of them.
+    pub(super) fn feed_all(&mut self, steps: u32) {
         for place in 0..self.plan.dependants(steps).len() {
-            self.feed(self.plan.dependants(steps)[place], at, effects);
+            // What follows from what is not durable is not ready, and so nothing is asked for yet.
+            self.feed(self.plan.dependants(steps)[place], Timestamp::default(), &mut Vec::new());
         }
     }
 
     /// Gives a task the elements that its steps have made, where it waits for nothing but more of them.
     pub(super) fn feed(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
         let Some((_, steps)) = self.steps_of(task) else { return };
-        let (n_items, n_durable, is_settled) = (steps.n_items, steps.n_durable_items, steps.n_undurable == 0);
+        let (n_items, n_durable) = (steps.n_items, steps.n_durable_items);
+        let (is_decided, is_settled) = (steps.n_undecided == 0, steps.n_undurable == 0);
         let node = &mut self.nodes[task as usize];
         if node.missing > u32::from(!is_settled) {
             return;
         }
-        if matches!(node.stage, Stage::Waiting) && n_items > 0 {
+        if matches!(node.stage, Stage::Waiting) && (n_items > 0 || is_decided) {
             node.stage = Stage::Map(Box::new(Map::new(Form::Stream, Vec::new())));
         }
         while let Stage::Map(map) = &self.nodes[task as usize].stage
@@ -53,12 +55,22 @@ impl RunState {
         {
             let index = map.runs.len() as u32;
             let key = TaskRunKey { task, map_index: Some(index) };
+            let is_ready = index < n_durable;
             let mut run = self.fresh(key);
-            run.hold(u8::from(index >= n_durable));
+            run.hold(u8::from(!is_ready));
             if let Stage::Map(map) = &mut self.nodes[task as usize].stage {
                 map.push(run);
             }
-            self.offer_or_give_up(key, at, effects);
+            if is_ready {
+                self.offer_or_give_up(key, at, effects);
+            }
+        }
+        if let Stage::Map(map) = &mut self.nodes[task as usize].stage
+            && map.is_open
+            && is_decided
+        {
+            map.close();
+            self.whole_is_decided(task);
         }
     }
 
@@ -76,15 +88,12 @@ impl RunState {
         }
     }
 
-    /// The steps of a task that takes their elements as they come have ended: whether all of the task is
-    /// durable by that.
+    /// The steps of a task that takes their elements as they come have ended durably: whether all of the task
+    /// is durable by that.
     pub(super) fn close(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) -> bool {
         self.feed(task, at, effects);
         let Stage::Map(map) = &mut self.nodes[task as usize].stage else { return false };
-        map.n_undecided -= 1;
         map.n_undurable -= 1;
-        let is_durable = map.n_undurable == 0;
-        self.whole_is_decided(task);
-        is_durable
+        map.n_undurable == 0
     }
 }

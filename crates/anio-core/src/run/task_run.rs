@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::fact::TaskRunKey;
-use super::map::Map;
+use super::map::{Form, Map};
 use crate::context::Writes;
 use crate::error::{FailureKind, TaskFailure};
 use crate::name::TaskName;
@@ -70,6 +70,11 @@ pub(super) enum State {
 }
 
 impl Stage {
+    /// A task that goes step by step, before its first step.
+    pub(super) fn steps(first: TaskRun) -> Self {
+        Self::Map(Box::new(Map::new(Form::Steps, vec![first])))
+    }
+
     pub(super) fn run(&self, map_index: Option<u32>) -> Option<&TaskRun> {
         match (self, map_index) {
             (Self::Single(run), None) => Some(run),

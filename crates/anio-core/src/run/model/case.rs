@@ -1,6 +1,7 @@
 //! A case: a small DAG, what its bodies do, and what an undisturbed execution makes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::retry::{Backoff, RetryPolicy};
 use crate::run::{AttemptError, Retry, RunState, TaskRunKey};
 use crate::task::{
     Callback, Callbacks, ClosureTask, Dependency, Edge, Ending, Settled, TaskCall, TaskDefinition,
-    TaskOptions, TaskReturn,
+    TaskOptions, TaskReturn, Until,
 };
 use crate::workflow::Workflow;
 
@@ -29,6 +30,10 @@ pub(super) enum Fate {
     FailsAt(Option<u32>),
     /// It returns a list of so many.
     Lists(u32),
+    /// It goes step by step, and makes a list of so many.
+    Steps(u32),
+    /// Likewise, and fails in the step after them; done again, that one finds the end.
+    StepsFail(u32),
     /// It never returns: its worker dies of it.
     Kills,
     /// It has one attempt, which fails; done again, it succeeds.
@@ -45,12 +50,25 @@ impl Fate {
         }
     }
 
+    /// Of a task that goes step by step: how many elements it makes.
+    fn steps(self) -> Option<u32> {
+        match self {
+            Self::Steps(n) | Self::StepsFail(n) => Some(n),
+            _ => None,
+        }
+    }
+
+    fn mends(self) -> bool {
+        matches!(self, Self::Mends | Self::StepsFail(_))
+    }
+
     fn fails(self, attempt: u32, map_index: Option<u32>) -> bool {
         match self {
             Self::FailsOnce => attempt == 1,
             Self::Fails | Self::Mends => true,
             Self::FailsAt(index) => map_index == index,
-            Self::Succeeds | Self::Lists(_) | Self::Kills | Self::Refuses => false,
+            Self::StepsFail(n) => map_index == Some(n),
+            Self::Succeeds | Self::Lists(_) | Self::Steps(_) | Self::Kills | Self::Refuses => false,
         }
     }
 }
@@ -60,10 +78,14 @@ impl Fate {
 pub(super) enum On {
     Whole(usize),
     Each(usize),
+    /// It makes one value of the list.
+    Pairs(usize),
     Settled(usize),
     /// It only waits.
     Order(usize),
     When(If),
+    /// It is mapped, and so many outputs are enough.
+    Until(u32),
 }
 
 /// What a condition asks.
@@ -196,6 +218,8 @@ impl Limits {
 pub(super) enum End {
     Succeeded(Output),
     Failed,
+    /// One of many task runs of a task: another one failed that it needs, or the task has enough.
+    LeftOut,
     /// Of a task, under its key without an element: it needs one that did not succeed.
     Skipped,
     /// Likewise: it decided not to run.
@@ -217,7 +241,7 @@ impl Outcome {
     pub(super) fn output(&self, key: TaskRunKey) -> Option<&Output> {
         match self.ends.get(&key)? {
             End::Succeeded(output) => Some(output),
-            End::Failed | End::Skipped | End::Declined | End::Refused => None,
+            End::Failed | End::LeftOut | End::Skipped | End::Declined | End::Refused => None,
         }
     }
 
@@ -226,6 +250,15 @@ impl Outcome {
         let whole = TaskRunKey { task, map_index: None };
         !matches!(self.ends.get(&whole), Some(End::Skipped | End::Declined))
     }
+}
+
+/// What is known of the tasks that had enough: which depends on who ended first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Enough {
+    /// The task runs that are skipped.
+    pub(super) left_out: BTreeSet<TaskRunKey>,
+    /// The tasks that have stopped, with the number of their task runs.
+    pub(super) widths: BTreeMap<u32, u32>,
 }
 
 #[derive(Debug)]
@@ -246,6 +279,7 @@ struct Spec {
     /// By position in the plan.
     edges: Vec<On>,
     when: Option<If>,
+    until: Option<u32>,
 }
 
 impl Spec {
@@ -256,9 +290,9 @@ impl Spec {
     /// Whether this edge asks for the success of the task that it is from.
     fn needs(&self, on: On) -> bool {
         match on {
-            On::Whole(_) | On::Each(_) => true,
+            On::Whole(_) | On::Each(_) | On::Pairs(_) => true,
             On::Order(_) => self.when.is_none(),
-            On::Settled(_) | On::When(_) => false,
+            On::Settled(_) | On::When(_) | On::Until(_) => false,
         }
     }
 
@@ -272,8 +306,12 @@ impl On {
     /// The task that the edge is from.
     pub(super) fn from(self) -> Option<usize> {
         match self {
-            Self::Whole(task) | Self::Each(task) | Self::Settled(task) | Self::Order(task) => Some(task),
-            Self::When(_) => None,
+            Self::Whole(task)
+            | Self::Each(task)
+            | Self::Pairs(task)
+            | Self::Settled(task)
+            | Self::Order(task) => Some(task),
+            Self::When(_) | Self::Until(_) => None,
         }
     }
 
@@ -282,6 +320,8 @@ impl On {
         match self {
             Self::Whole(task) => Self::Whole(number(task)),
             Self::Each(task) => Self::Each(number(task)),
+            Self::Pairs(task) => Self::Pairs(number(task)),
+            Self::Until(n) => Self::Until(n),
             Self::Settled(task) => Self::Settled(number(task)),
             Self::Order(task) => Self::Order(number(task)),
             Self::When(when) => Self::When(match when {
@@ -298,9 +338,10 @@ impl On {
         let edge = match self {
             Self::Whole(_) => Edge::Value,
             Self::Each(_) => Edge::Each(|list: &Output| Ok(list.get::<Vec<u64>>()?.len())),
+            Self::Pairs(_) => Edge::Pairs(|list: &Output| Ok(list.get::<Vec<u64>>()?.len())),
             Self::Settled(_) => Edge::Settled,
             Self::Order(_) => Edge::Order,
-            Self::When(_) => return None,
+            Self::When(_) | Self::Until(_) => return None,
         };
         Some(Dependency { task: format!("t{}", self.from()?), edge })
     }
@@ -327,7 +368,11 @@ impl Case {
             let retry = RetryPolicy::attempts(fate.attempts()).with_backoff(Backoff::fixed(SECOND));
             let body = ClosureTask(|_: TaskCall| async { Ok::<_, TaskError>(()) });
             let when = edges.iter().find_map(|on| if let On::When(when) = on { Some(*when) } else { None });
+            let until =
+                edges.iter().find_map(|on| if let On::Until(enough) = on { Some(*enough) } else { None });
             builder = builder.define(TaskDefinition {
+                until: until.map(after),
+                steps: fate.steps().is_some(),
                 callbacks: if limits.calls { callbacks() } else { Callbacks::default() },
                 dependencies: edges.iter().filter_map(|on| on.dependency()).collect(),
                 options: TaskOptions::new().retry(retry),
@@ -337,7 +382,7 @@ impl Case {
             let edges: Vec<_> = edges.iter().map(|on| on.by(position)).collect();
             let when = edges.iter().find_map(|on| if let On::When(when) = on { Some(*when) } else { None });
             let edges = edges.into_iter().filter(|on| on.from().is_some()).collect();
-            specs.push(Spec { fate: *fate, edges, when });
+            specs.push(Spec { fate: *fate, edges, when, until });
         }
         if limits.calls {
             let Callbacks { on_success, on_failure } = callbacks();
@@ -349,13 +394,8 @@ impl Case {
         let name = format!("{tasks:?}, first {}, {limits:?}", plan.task(0).name);
         let undisturbed = Arc::new(Outcome { ends: BTreeMap::new(), widths: Vec::new() });
         let mut case = Self { name, plan, limits, tasks: specs, undisturbed };
-        case.undisturbed = Arc::new(case.outcome(&[], false));
+        case.undisturbed = Arc::new(case.outcome(&[], false, &Enough::default()));
         case
-    }
-
-    /// What an undisturbed execution makes of the case when what failed is done again.
-    pub(super) fn again(&self) -> Outcome {
-        self.outcome(&[], true)
     }
 
     fn fate(&self, key: TaskRunKey) -> Fate {
@@ -374,6 +414,16 @@ impl Case {
     /// How many attempts of a task may fail.
     pub(super) fn attempts(&self, key: TaskRunKey) -> u32 {
         self.fate(key).attempts()
+    }
+
+    /// How many outputs are enough for a task.
+    pub(super) fn until(&self, task: u32) -> Option<u32> {
+        self.tasks[task as usize].until
+    }
+
+    /// How many elements a task makes that goes step by step.
+    pub(super) fn steps(&self, task: u32) -> Option<u32> {
+        self.tasks[task as usize].fate.steps()
     }
 
     /// Whether the task waits for its dependencies to settle, whatever becomes of them.
@@ -402,7 +452,7 @@ impl Case {
     ) -> Result<TaskReturn, AttemptError> {
         let fate = self.fate(key);
         let refuses = fate == Fate::Refuses;
-        let mended = fate == Fate::Mends && state.attempts_before.contains_key(&key);
+        let mended = fate.mends() && state.attempts_before.keys().any(|cleared| cleared.task == key.task);
         if refuses || (fate.fails(attempt, key.map_index) && !mended) {
             let failure = TaskFailure::new(FailureKind::Error, "no");
             let retry = if refuses { Retry::Skip } else { Retry::Policy };
@@ -417,77 +467,234 @@ impl Case {
             };
             (became, argument.element)
         });
+        let previous = state.previous(key).map(|output| (Became::Succeeded(output), Some(77)));
+        let arguments = arguments.chain(previous);
         Ok(TaskReturn { output: output(fate, key, arguments), writes: Writes::default() })
     }
 
-    /// What an undisturbed execution makes of the case where these task runs fail as poison, or given up:
-    /// the DAG read in topological order, by none of the code that is under test.
-    pub(super) fn outcome(&self, poison: &[TaskRunKey], again: bool) -> Outcome {
-        let mut ends = BTreeMap::new();
-        let mut widths = vec![None; self.tasks.len()];
-        let mut whole = vec![Became::Skipped; self.tasks.len()];
+    /// What an undisturbed execution makes of the case where these task runs fail as poison, or given up, and
+    /// these are left out: the DAG read in topological order, by none of the code that is under test.
+    pub(super) fn outcome(&self, poison: &[TaskRunKey], again: bool, enough: &Enough) -> Outcome {
+        let n = self.tasks.len();
+        let mut reading = Reading { case: self, poison, again, enough, whole: vec![Became::Skipped; n] };
+        let mut outcome = Outcome { ends: BTreeMap::new(), widths: vec![None; n] };
         for &task in self.plan.topological() {
-            let key = TaskRunKey { task, map_index: None };
-            let spec = &self.tasks[task as usize];
-            if poison.contains(&key) {
-                ends.insert(key, End::Failed);
-                whole[task as usize] = Became::Failed;
-                continue;
-            }
-            let holds = spec.when.is_none_or(|when| when.holds(|task| whole[task].clone()));
-            let lacks = |on: &On| {
-                let from = on.from().expect("an edge is from a task");
-                spec.needs(*on) && !matches!(whole[from], Became::Succeeded(_))
-            };
-            if !holds || spec.edges.iter().any(lacks) {
-                ends.insert(key, if spec.decides() { End::Declined } else { End::Skipped });
-                continue;
-            }
-            if spec.fate == Fate::Refuses {
-                ends.insert(key, End::Refused);
-                continue;
-            }
-            let mut elements = vec![None];
-            let list =
-                spec.edges.iter().find_map(|on| if let On::Each(list) = on { Some(*list) } else { None });
-            if let Some(Became::Succeeded(list)) = list.map(|list| &whole[list]) {
-                let Ok(list) = list.parse::<Vec<u64>>() else {
-                    ends.insert(key, End::Failed);
-                    whole[task as usize] = Became::Failed;
-                    continue;
-                };
-                elements = (0..list.len() as u32).map(Some).collect();
-                widths[task as usize] = Some(list.len() as u32);
-            }
-            let keys = elements.into_iter().map(|map_index| TaskRunKey { task, map_index });
-            let of_task: Vec<_> = keys.map(|key| (key, self.end(key, &whole, poison, again))).collect();
-            let outputs: Option<Vec<Output>> = of_task
-                .iter()
-                .map(|(_, end)| if let End::Succeeded(output) = end { Some(output.clone()) } else { None })
-                .collect();
-            whole[task as usize] = match outputs {
-                None => Became::Failed,
-                Some(outputs) if list.is_some() => Became::Succeeded(Output::gathered(outputs, None)),
-                Some(outputs) => Became::Succeeded(outputs[0].clone()),
-            };
-            ends.extend(of_task);
+            reading.task(task, &mut outcome);
         }
-        Outcome { ends, widths }
+        outcome
+    }
+}
+
+/// A case, read in topological order.
+struct Reading<'a> {
+    case: &'a Case,
+    poison: &'a [TaskRunKey],
+    again: bool,
+    enough: &'a Enough,
+    /// What became of each task so far.
+    whole: Vec<Became>,
+}
+
+impl Reading<'_> {
+    fn task(&mut self, task: u32, outcome: &mut Outcome) {
+        let key = TaskRunKey { task, map_index: None };
+        let spec = &self.case.tasks[task as usize];
+        let (whole, ends) = (task as usize, &mut outcome.ends);
+        if self.poison.contains(&key) {
+            ends.insert(key, End::Failed);
+            self.whole[whole] = Became::Failed;
+            return;
+        }
+        let holds = spec.when.is_none_or(|when| when.holds(|task| self.whole[task].clone()));
+        let needs = |on: &&On| spec.needs(**on);
+        let has_succeeded = |task: usize| matches!(self.whole[task], Became::Succeeded(_));
+        let from = |on: &On| on.from().expect("an edge is from a task");
+        let lacking: Vec<_> = spec.edges.iter().filter(needs).filter(|on| !has_succeeded(from(on))).collect();
+        let stream = self.stream(task, outcome);
+        // It has the elements that were made before their steps failed.
+        let lacks_the_rest = matches!((&lacking[..], &stream), ([On::Each(_)], Some(list)) if !list.is_empty());
+        let ends = &mut outcome.ends;
+        if !holds || !(lacking.is_empty() || lacks_the_rest) {
+            ends.insert(key, if spec.decides() { End::Declined } else { End::Skipped });
+            return;
+        }
+        if spec.fate == Fate::Refuses {
+            ends.insert(key, End::Refused);
+            return;
+        }
+        if let Some(n) = spec.fate.steps() {
+            let (of_task, whole_output) = self.steps(task, n);
+            outcome.widths[whole] = Some(of_task.len() as u32);
+            ends.extend(of_task);
+            self.whole[whole] = whole_output.map_or(Became::Failed, Became::Succeeded);
+            return;
+        }
+        let list = spec.edges.iter().find_map(|on| match on {
+            On::Each(list) | On::Pairs(list) => Some(*list),
+            _ => None,
+        });
+        let Some(list) = list else {
+            let end = self.end(key, self.arguments(key));
+            self.whole[whole] = match &end {
+                End::Succeeded(output) => Became::Succeeded(output.clone()),
+                _ => Became::Failed,
+            };
+            ends.insert(key, end);
+            return;
+        };
+        let list = match (stream, &self.whole[list]) {
+            (Some(items), _) => items,
+            (None, Became::Succeeded(list)) if list.parse::<Vec<u64>>().is_ok() => list.elements(),
+            _ => {
+                ends.insert(key, End::Failed);
+                self.whole[whole] = Became::Failed;
+                return;
+            }
+        };
+        if spec.edges.iter().any(|on| matches!(on, On::Pairs(_))) {
+            return self.tree(task, &list, outcome);
+        }
+        let n = self.enough.widths.get(&task).copied().unwrap_or(list.len() as u32);
+        outcome.widths[whole] = Some(n);
+        let keys = (0..n).map(|index| TaskRunKey { task, map_index: Some(index) });
+        let of_task: Vec<_> = keys.map(|key| (key, self.end(key, self.arguments_of(key, &list)))).collect();
+        self.whole[whole] = if of_task.iter().any(|(_, end)| *end == End::Failed) {
+            Became::Failed
+        } else if lacks_the_rest {
+            Became::Skipped
+        } else {
+            Became::Succeeded(list_of(&of_task))
+        };
+        ends.extend(of_task);
     }
 
-    fn end(&self, key: TaskRunKey, whole: &[Became], poison: &[TaskRunKey], again: bool) -> End {
-        let fate = self.fate(key);
-        let mended = again && fate == Fate::Mends;
-        if poison.contains(&key) || (fate.fails(fate.attempts(), key.map_index) && !mended) {
+    /// The elements that a task takes from steps as they come, whatever becomes of these.
+    fn stream(&self, task: u32, outcome: &Outcome) -> Option<Vec<Output>> {
+        let planned = self.case.plan.task(task);
+        let (list, _) = planned.mapped_over().filter(|_| planned.streams)?;
+        let steps = (0..).map(|index| TaskRunKey { task: list, map_index: Some(index) });
+        let outputs = steps.map_while(|step| outcome.output(step));
+        Some(outputs.take_while(|output| !output.is_null()).cloned().collect())
+    }
+
+    /// The steps of a task, and their list.
+    fn steps(&self, task: u32, n: u32) -> (Vec<(TaskRunKey, End)>, Option<Output>) {
+        let mut steps: Vec<(TaskRunKey, End)> = Vec::new();
+        let width = self.enough.widths.get(&task).copied().unwrap_or(n + 1);
+        for index in 0..width {
+            let key = TaskRunKey { task, map_index: Some(index) };
+            let previous = match steps.last() {
+                Some((_, End::Succeeded(output))) => Some((Became::Succeeded(output.clone()), Some(77))),
+                _ => None,
+            };
+            let end = self.end(key, self.arguments(key).chain(previous));
+            let has_ended = !matches!(end, End::Succeeded(_));
+            steps.push((key, end));
+            if has_ended {
+                break;
+            }
+        }
+        let has_failed = steps.iter().any(|(_, end)| *end == End::Failed);
+        let list = (!has_failed).then(|| list_of(&steps));
+        (steps, list)
+    }
+
+    /// One value of a list.
+    fn tree(&mut self, task: u32, list: &[Output], outcome: &mut Outcome) {
+        let whole = TaskRunKey { task, map_index: None };
+        let Some(n_nodes) = list.len().checked_sub(1) else {
+            outcome.ends.insert(whole, End::Declined);
+            return;
+        };
+        outcome.widths[task as usize] = Some(n_nodes as u32);
+        let mut values = list.iter();
+        let last = self.below(task, 0, n_nodes as u32, &mut values, outcome);
+        self.whole[task as usize] = last.map_or(Became::Failed, Became::Succeeded);
+    }
+
+    /// What comes to stand at a position of the tree: the values, taken from the left, are its leaves.
+    fn below<'a>(
+        &self,
+        task: u32,
+        position: u32,
+        n_nodes: u32,
+        values: &mut impl Iterator<Item = &'a Output>,
+        outcome: &mut Outcome,
+    ) -> Option<Output> {
+        if position >= n_nodes {
+            return values.next().cloned();
+        }
+        let left = self.below(task, 2 * position + 1, n_nodes, values, outcome);
+        let right = self.below(task, 2 * position + 2, n_nodes, values, outcome);
+        let key = TaskRunKey { task, map_index: Some(position) };
+        let end = match (left, right) {
+            (Some(left), Some(right)) => {
+                let pair = Output::gathered(vec![left, right], None);
+                let pair = (Became::Succeeded(pair), None);
+                self.end(key, self.given(key, &pair).into_iter())
+            }
+            _ if self.poison.contains(&key) => End::Failed,
+            _ => End::LeftOut,
+        };
+        let output = if let End::Succeeded(output) = &end { Some(output.clone()) } else { None };
+        outcome.ends.insert(key, end);
+        output
+    }
+
+    fn end(&self, key: TaskRunKey, arguments: impl Iterator<Item = (Became, Option<u32>)>) -> End {
+        let fate = self.case.fate(key);
+        if self.enough.left_out.contains(&key) {
+            return End::LeftOut;
+        }
+        let mended = self.again && fate.mends();
+        if self.poison.contains(&key) || (fate.fails(fate.attempts(), key.map_index) && !mended) {
             return End::Failed;
         }
-        let arguments = self.tasks[key.task as usize].edges.iter().filter_map(|on| match on {
-            On::Order(_) | On::When(_) => None,
-            On::Each(task) => Some((whole[*task].clone(), key.map_index)),
-            On::Whole(task) | On::Settled(task) => Some((whole[*task].clone(), None)),
-        });
         End::Succeeded(output(fate, key, arguments))
     }
+
+    fn arguments(&self, key: TaskRunKey) -> impl Iterator<Item = (Became, Option<u32>)> {
+        self.given(key, &(Became::Skipped, None)).into_iter()
+    }
+
+    /// The arguments of an element of a map over this list.
+    fn arguments_of(&self, key: TaskRunKey, list: &[Output]) -> impl Iterator<Item = (Became, Option<u32>)> {
+        let index = key.map_index.expect("it is an element");
+        let of_list = if self.case.plan.task(key.task).streams {
+            (Became::Succeeded(Output::gathered(vec![list[index as usize].clone()], None)), Some(0))
+        } else {
+            (Became::Succeeded(Output::gathered(list.to_vec(), None)), Some(index))
+        };
+        self.given(key, &of_list).into_iter()
+    }
+
+    /// What a task run is given, with this for what is of its list.
+    fn given(&self, key: TaskRunKey, of_list: &(Became, Option<u32>)) -> Vec<(Became, Option<u32>)> {
+        let edges = self.case.tasks[key.task as usize].edges.iter();
+        let given = edges.filter_map(|on| match on {
+            On::Order(_) | On::When(_) | On::Until(_) => None,
+            On::Each(_) | On::Pairs(_) => Some(of_list.clone()),
+            On::Whole(task) | On::Settled(task) => Some((self.whole[*task].clone(), None)),
+        });
+        given.collect()
+    }
+}
+
+/// The list of the outputs that there are, but for the null of the step that found the end.
+fn list_of(runs: &[(TaskRunKey, End)]) -> Output {
+    let outputs = runs.iter().filter_map(|(_, end)| match end {
+        End::Succeeded(output) if !output.is_null() => Some(output.clone()),
+        _ => None,
+    });
+    Output::gathered(outputs.collect(), None)
+}
+
+/// So many outputs are enough.
+fn after(enough: u32) -> Until {
+    Until::new(move |n: &mut u32, _: &serde_json::Value| {
+        *n += 1;
+        if *n >= enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
 }
 
 fn callbacks() -> Callbacks {
@@ -513,6 +720,7 @@ fn output(fate: Fate, key: TaskRunKey, arguments: impl Iterator<Item = (Became, 
         mix(element.map_or(255, |index| index as u8));
     }
     let json = match fate {
+        Fate::Steps(n) | Fate::StepsFail(n) if key.map_index == Some(n) => "null".to_owned(),
         Fate::Lists(n) => {
             let list: Vec<_> = (0..n).map(|i| (hash >> 32).wrapping_add(u64::from(i)).to_string()).collect();
             format!("[{}]", list.join(","))

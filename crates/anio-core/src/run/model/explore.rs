@@ -27,7 +27,8 @@ use super::rule::{Broken, Ledger, Rule, check};
 use super::worker::{Record, Worker};
 use super::world::World;
 use crate::run::control::Halt;
-use crate::run::task_run::{Map, Skip, Stage, State, TaskRun};
+use crate::run::map::{Form, Map};
+use crate::run::task_run::{Skip, Stage, State, TaskRun};
 use crate::run::{Awaited, FactKind, Node, Phase, RunState, TaskRunKey};
 use crate::time::Timestamp;
 
@@ -204,8 +205,9 @@ impl Key<'_> {
             self.attempt(*key, *attempt);
         }
         self.number(255);
-        for task in worker.resumed.iter().filter(|task| !ledger.task_succeeded(case, **task)) {
+        for (task, n) in worker.resumed.iter().filter(|(task, _)| !ledger.task_succeeded(case, *task)) {
             self.bytes.push(*task as u8);
+            self.bytes.push(*n as u8);
         }
         self.number(255);
         self.number(u32::from(worker.is_shutting_down));
@@ -246,6 +248,11 @@ impl Key<'_> {
                 FactKind::Cancelled => self.number(7),
                 FactKind::Cleared => self.number(8),
                 FactKind::Called => self.number(9),
+                FactKind::Stopped { running } => {
+                    self.number(10);
+                    self.length(running.len());
+                    running.iter().for_each(|index| self.number(*index));
+                }
             }
         }
     }
@@ -258,6 +265,13 @@ impl Key<'_> {
             self.task_run(key);
         }
         self.number(u32::from(self.ledger.again));
+        self.ledger.enough.left_out.iter().for_each(|key| self.task_run(*key));
+        self.number(255);
+        for (task, width) in &self.ledger.enough.widths {
+            self.number(*task);
+            self.number(*width);
+        }
+        self.number(255);
         self.ledger.given_up.iter().for_each(|key| self.task_run(*key));
         self.number(255);
         for (key, entry) in self.ledger.entries().iter().filter(|(_, entry)| entry.end.is_none()) {
@@ -348,6 +362,10 @@ impl Key<'_> {
                     self.number(6);
                     self.number(*task);
                 }
+                Awaited::Stop(task) => {
+                    self.number(7);
+                    self.number(*task);
+                }
             }
         }
     }
@@ -367,8 +385,33 @@ impl Key<'_> {
                 self.run(TaskRunKey { task, map_index: None }, run);
             }
             Stage::Map(map) => {
-                let Map { runs, n_undecided, n_undurable, n_failed, gathered: _ } = &**map;
+                let Map {
+                    form,
+                    runs,
+                    n_undecided,
+                    n_undurable,
+                    n_failed,
+                    n_items,
+                    n_durable_items,
+                    is_open,
+                    is_stopped,
+                    cut_by,
+                    has_enough,
+                    tally: _, // Its count is that of the successes.
+                    gathered: _,
+                    values: _,
+                } = &**map;
                 self.number(3);
+                self.number(match form {
+                    Form::List => 0,
+                    Form::Stream => 1,
+                    Form::Tree => 2,
+                    Form::Steps => 3,
+                });
+                self.number(*n_items);
+                self.number(*n_durable_items);
+                self.number(u32::from(*is_stopped) + 2 * u32::from(*has_enough) + 4 * u32::from(*is_open));
+                self.number(cut_by.map_or(255, |task| task));
                 self.length(runs.len());
                 self.number(*n_undecided);
                 self.number(*n_undurable);
@@ -403,6 +446,8 @@ impl Key<'_> {
             }
             State::Succeeded { .. } => self.number(4),
             State::Failed => self.number(5),
+            State::Skipped => self.number(6),
+            State::Held { missing } => self.number(7 + u32::from(*missing)),
         }
         if run.has_ended() {
             return;

@@ -19,6 +19,8 @@ pub(super) enum Plant {
     WritesTwice,
     /// The writer leaves the widths of maps out.
     LosesExpansions,
+    /// The writer leaves out that tasks have enough.
+    LosesStops,
     /// The store takes facts from a worker that has lost its lease.
     NoFence,
     /// The store has lost its last fact after a crash.
@@ -37,6 +39,8 @@ pub(super) enum Plant {
     TellsSkipsTwice,
     /// Replay leaves out that tasks decided not to run.
     ForgetsDecisions,
+    /// Replay leaves out that tasks have enough.
+    ForgetsStops,
     /// The run's end names its first failure, handled or not.
     HandlesNothing,
     /// The run's end takes a failure for handled that a task was only told of.

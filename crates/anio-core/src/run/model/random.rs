@@ -31,7 +31,7 @@ impl Random {
     }
 }
 
-/// A workflow of 10 to 30 tasks, maps and deciding ones among them, that changes hands up to four times.
+/// A workflow of 10 to 30 tasks, maps, trees, steps and deciding ones among them, that changes hands up to four times.
 pub(super) fn case(random: &mut Random) -> Case {
     let limits = Limits {
         slots: 1 + random.below(5),
@@ -47,8 +47,11 @@ pub(super) fn case(random: &mut Random) -> Case {
             16 => Fate::Fails,
             17 => Fate::FailsAt(Some(1)),
             18 if limits.can_poison() => Fate::Kills,
+            19..22 => Fate::Steps(random.below(4) as u32),
+            22 => Fate::StepsFail(random.below(4) as u32),
             _ => Fate::Succeeds,
         };
+        let is_by_steps = matches!(fate, Fate::Steps(_) | Fate::StepsFail(_));
         let mut edges = Vec::new();
         let mut is_mapped = false;
         for _ in 0..random.below(4).min(task) {
@@ -57,17 +60,22 @@ pub(super) fn case(random: &mut Random) -> Case {
                 continue;
             }
             let (fate, above) = &tasks[from];
-            let is_list = matches!(fate, Fate::Lists(_)) || above.iter().any(|on| matches!(on, On::Each(_)));
-            let each = is_list && !is_mapped && !random.one_in(3);
+            let is_list = matches!(fate, Fate::Lists(_) | Fate::Steps(_) | Fate::StepsFail(_))
+                || above.iter().any(|on| matches!(on, On::Each(_)));
+            let each = is_list && !is_mapped && !is_by_steps && !random.one_in(3);
             is_mapped |= each;
             edges.push(match random.below(8) {
+                0..2 if each => On::Pairs(from),
                 _ if each => On::Each(from),
                 0 => On::Order(from),
-                1 => On::Settled(from),
+                1 if !is_by_steps => On::Settled(from),
                 _ => On::Whole(from),
             });
         }
-        if random.one_in(6) {
+        if edges.iter().any(|on| matches!(on, On::Each(_))) && random.one_in(4) {
+            edges.push(On::Until(1 + random.below(3) as u32));
+        }
+        if !is_by_steps && random.one_in(6) {
             edges.push(On::When(condition(&tasks, &edges, random)));
         }
         tasks.push((fate, edges));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::case::{Case, End, Outcome};
+use super::case::{Case, End, Enough, Outcome};
 use crate::error::FailureKind;
 use crate::run::{Conclusion, Fact, FactKind, RunEnd, TaskRunKey};
 
@@ -34,6 +34,7 @@ pub(super) enum Rule {
     EndsAsAsked,
     LetGoQuietly,
     GivenUpForGood,
+    EnoughIsEnough,
     CalledBack,
     LogReadsBack,
     NoPanic,
@@ -67,6 +68,7 @@ impl Rule {
             Self::EndsAsAsked => "a run that is cancelled, or late, ends so; no other does",
             Self::LetGoQuietly => "a paused run is let go when nothing of it runs and all is in the log",
             Self::GivenUpForGood => "a task run that was given up begins no attempt after that",
+            Self::EnoughIsEnough => "a task stops when it has enough, then, and begins nothing after that",
             Self::CalledBack => {
                 "a callback is called when its end is in the log: once, again only after a crash, and before the run ends"
             }
@@ -127,6 +129,8 @@ pub(super) enum Ended {
     Expanded(u32),
     /// It decided not to run.
     Declined,
+    /// It is skipped because its task has enough.
+    LeftOut,
 }
 
 /// What was ever committed, by task run. Unlike the log it forgets nothing, even where the store does.
@@ -142,13 +146,16 @@ pub(super) struct Ledger {
     pub(super) given_up: BTreeSet<TaskRunKey>,
     /// Whether what failed is being done again.
     pub(super) again: bool,
+    /// What is known of the tasks that had enough.
+    pub(super) enough: Enough,
 }
 
 impl Ledger {
     pub(super) fn new(case: &Case) -> Self {
         let expected = Arc::clone(&case.undisturbed);
         let given_up = BTreeSet::new();
-        Self { expected, entries: Vec::new(), failed: Vec::new(), end: None, given_up, again: false }
+        let enough = Enough::default();
+        Self { expected, entries: Vec::new(), failed: Vec::new(), end: None, given_up, again: false, enough }
     }
 
     /// Whether this task run was given up, alone or with its task.
@@ -164,10 +171,17 @@ impl Ledger {
             *entry = Entry { attempt, before: attempt, ..Entry::default() };
             self.failed.retain(|failed| *failed != fact.key);
             self.given_up.retain(|key| key.task != fact.key.task);
+            self.enough.widths.remove(&fact.key.task);
+            self.enough.left_out.retain(|key| key.task != fact.key.task);
+            for (key, entry) in &mut self.entries {
+                if key.task == fact.key.task && entry.end == Some(Ended::LeftOut) {
+                    entry.end = None;
+                }
+            }
         }
         self.end = None;
         self.again = true;
-        self.expected = Arc::new(case.again());
+        self.expected = Arc::new(case.outcome(&[], true, &self.enough));
     }
 
     pub(super) fn how_it_ended(&self) -> Option<&Conclusion> {
@@ -203,25 +217,33 @@ impl Ledger {
         self.entry(key).is_some_and(|entry| entry.end == Some(Ended::Succeeded))
     }
 
-    /// Whether all of a task's task runs have succeeded.
+    /// Whether all of a task's task runs have succeeded, but for those that it did not need any more.
     pub(super) fn task_succeeded(&self, case: &Case, task: u32) -> bool {
-        match case.plan.task(task).mapped_over() {
-            None => self.succeeded(TaskRunKey { task, map_index: None }),
-            Some(_) => self.map_became(task, |ended| ended == Ended::Succeeded),
+        let planned = case.plan.task(task);
+        if !planned.is_dynamic() {
+            return self.succeeded(TaskRunKey { task, map_index: None });
         }
+        let has_list = || !planned.streams || case.before(task).all(|(other, _)| self.task_succeeded(case, other));
+        has_list() && self.map_became(case, task, |ended| matches!(ended, Ended::Succeeded | Ended::LeftOut))
     }
 
-    /// Whether all elements of a mapped task have ended thus.
-    fn map_became(&self, task: u32, thus: impl Fn(Ended) -> bool) -> bool {
-        let ended =
-            |index| self.entry(TaskRunKey { task, map_index: Some(index) }).and_then(|entry| entry.end);
+    /// Whether all task runs of a task have ended thus, or are left out.
+    fn map_became(&self, case: &Case, task: u32, thus: impl Fn(Ended) -> bool) -> bool {
+        let is_one = |index: u32| {
+            let key = TaskRunKey { task, map_index: Some(index) };
+            let ended = self.entry(key).and_then(|entry| entry.end);
+            let is_left_out = self.expected.ends.get(&key) == Some(&End::LeftOut);
+            ended.map_or(is_left_out && thus(Ended::LeftOut), &thus)
+        };
         // That there are none must be recorded, too: the task may still be given up before that.
         let is_empty = || {
             let whole = self.entry(TaskRunKey { task, map_index: None });
-            whole.is_some_and(|entry| entry.end == Some(Ended::Expanded(0)))
+            case.plan.task(task).streams
+                || whole.is_some_and(|entry| entry.end == Some(Ended::Expanded(0)))
         };
-        self.expected.widths[task as usize].is_some_and(|width| {
-            (0..width).all(|index| ended(index).is_some_and(&thus)) && (width > 0 || is_empty())
+        let has_stop = self.enough.widths.contains_key(&task) || self.enough.left_out.iter().all(|key| key.task != task);
+        has_stop && self.expected.widths[task as usize].is_some_and(|width| {
+            (0..width).all(is_one) && (width > 0 || is_empty())
         })
     }
 
@@ -231,24 +253,28 @@ impl Ledger {
         let end = self.entry(TaskRunKey { task, map_index: None }).and_then(|entry| entry.end);
         match end {
             Some(Ended::Succeeded | Ended::Failed | Ended::Poison | Ended::GivenUp | Ended::Declined) => true,
-            Some(Ended::Expanded(_)) | None => {
-                let is_mapped = case.plan.task(task).mapped_over().is_some();
+            Some(Ended::Expanded(_) | Ended::LeftOut) | None => {
+                let planned = case.plan.task(task);
+                let has_list =
+                    || !planned.streams || case.before(task).all(|(other, _)| self.has_settled(case, other));
                 let is_skipped = || {
                     let mut before = case.before(task);
+                    let has_some = planned.streams && self.expected.runs(task);
                     !case.decides(task)
+                        && !has_some
                         && case.before(task).all(|(other, _)| self.has_settled(case, other))
                         && before.any(|(other, _)| !self.task_succeeded(case, other))
                 };
-                (is_mapped && self.map_became(task, |_| true)) || is_skipped()
+                (planned.is_dynamic() && has_list() && self.map_became(case, task, |_| true)) || is_skipped()
             }
         }
     }
 
     /// Whether a task may begin, by what is in the log: all that it waits for has settled, and has
-    /// succeeded where it needs that.
+    /// succeeded where it needs that. What takes elements as they come does not wait for their list.
     pub(super) fn may_begin(&self, case: &Case, task: u32) -> Checked {
         self.may_decide(case, task)?;
-        let lacks = case.before(task).find(|&(other, needs)| needs && !self.task_succeeded(case, other));
+        let lacks = self.before(case, task).find(|&(other, needs)| needs && !self.task_succeeded(case, other));
         check(lacks.is_none(), Rule::NeedsSuccess, || {
             let whole = TaskRunKey { task, map_index: None };
             format!("{} begins without {lacks:?}", name(case, whole))
@@ -258,8 +284,48 @@ impl Ledger {
         })
     }
 
+    /// Whether a task run may begin: its task, and others of the task that it rests on are in the log.
+    pub(super) fn run_may_begin(&self, case: &Case, key: TaskRunKey) -> Checked {
+        self.may_begin(case, key.task)?;
+        let planned = case.plan.task(key.task);
+        let Some(index) = key.map_index else { return Ok(()) };
+        let run = |task, index| TaskRunKey { task, map_index: Some(index) };
+        let rests_on: Vec<TaskRunKey> = if planned.definition.steps {
+            index.checked_sub(1).map(|before| run(key.task, before)).into_iter().collect()
+        } else if planned.streams {
+            planned.mapped_over().map(|(list, _)| run(list, index)).into_iter().collect()
+        } else if planned.reduces().is_some() {
+            let n = self.expected.widths[key.task as usize].unwrap_or_default();
+            let two = [2 * index + 1, 2 * index + 2].into_iter();
+            two.filter(|node| *node < n).map(|node| run(key.task, node)).collect()
+        } else {
+            Vec::new()
+        };
+        let missing = rests_on.into_iter().find(|other| !self.succeeded(*other));
+        check(missing.is_none(), Rule::DurableFirst, || {
+            format!("{} begins before {}", name(case, key), name(case, missing.unwrap_or(key)))
+        })
+    }
+
+    /// How many task runs of a task may begin by what is in the log, so that those before may have.
+    pub(super) fn n_may_begin(&self, case: &Case, task: u32) -> u32 {
+        let planned = case.plan.task(task);
+        if !planned.streams && !planned.definition.steps {
+            return u8::MAX.into();
+        }
+        let run = |index| TaskRunKey { task, map_index: Some(index) };
+        (0..).take_while(|index| self.run_may_begin(case, run(*index)).is_ok()).count() as u32
+    }
+
+    /// The tasks whose ends a task waits for before it begins.
+    fn before<'a>(&self, case: &'a Case, task: u32) -> impl Iterator<Item = (u32, bool)> + use<'a> {
+        let planned = case.plan.task(task);
+        let steps = planned.mapped_over().filter(|_| planned.streams).map(|(list, _)| list);
+        case.before(task).filter(move |(other, _)| Some(*other) != steps)
+    }
+
     fn may_decide(&self, case: &Case, task: u32) -> Checked {
-        let settled = case.before(task).all(|(other, _)| self.has_settled(case, other));
+        let settled = self.before(case, task).all(|(other, _)| self.has_settled(case, other));
         check(settled, Rule::DurableFirst, || name(case, TaskRunKey { task, map_index: None }))
     }
 
@@ -270,8 +336,10 @@ impl Ledger {
             FactKind::Failed { failure, .. } if failure.kind == FailureKind::Cancelled => {
                 return self.may_decide(case, fact.key.task);
             }
+            FactKind::Skipped { .. } if fact.key.map_index.is_some() => return Ok(()),
             FactKind::Skipped { .. } if fact.attempt == 0 => {}
-            _ => return self.may_begin(case, fact.key.task),
+            FactKind::Stopped { .. } => return self.may_begin(case, fact.key.task),
+            _ => return self.run_may_begin(case, fact.key),
         }
         self.may_decide(case, fact.key.task)?;
         let expected = self.expected.ends.get(&fact.key);
@@ -312,6 +380,18 @@ impl Ledger {
             let is_due = entry.end.is_some() && !std::mem::replace(&mut entry.called, true);
             return check(is_due && entry.attempt == attempt, Rule::CalledBack, told);
         }
+        if let FactKind::Stopped { running } = &fact.kind {
+            return self.take_stop(case, key.task, running);
+        }
+        if matches!(fact.kind, FactKind::Skipped { .. }) && key.map_index.is_some() {
+            check(entry.end.is_none(), Rule::FactOnce, told)?;
+            check(attempt == entry.attempt || attempt == entry.attempt + 1, Rule::AttemptsCountUp, told)?;
+            (entry.end, entry.attempt, entry.in_flight) = (Some(Ended::LeftOut), attempt, false);
+            check(self.enough.widths.contains_key(&key.task), Rule::EnoughIsEnough, told)?;
+            self.enough.left_out.insert(key);
+            self.expected = Arc::new(case.outcome(&self.poison(), self.again, &self.enough));
+            return Ok(());
+        }
         check(entry.end != Some(Ended::Declined), Rule::DecidesOnce, told)?;
         if matches!(fact.kind, FactKind::Skipped { .. }) && attempt == 0 {
             let is_blank = entry.end.is_none() && entry.attempt == entry.before && !has_elements;
@@ -341,7 +421,10 @@ impl Ledger {
         match &fact.kind {
             FactKind::Succeeded { output, .. } => {
                 entry.end = Some(Ended::Succeeded);
-                check(expected.output(key) == Some(output), Rule::SameOutcome, told)
+                check(expected.output(key) == Some(output), Rule::SameOutcome, told)?;
+                let n = self.n_succeeded(key.task) as u32;
+                let is_late = case.until(key.task).is_some_and(|enough| n > enough);
+                check(!is_late || self.enough.widths.contains_key(&key.task), Rule::EnoughIsEnough, told)
             }
             FactKind::Failed { retry_at, failure, .. } => {
                 entry.n_failures += 1;
@@ -363,7 +446,7 @@ impl Ledger {
                         self.failed.push(key);
                     }
                     if poison || is_given_up {
-                        self.expected = Arc::new(case.outcome(&self.poison(), self.again));
+                        self.expected = Arc::new(case.outcome(&self.poison(), self.again, &self.enough));
                     }
                 }
                 check(!poison || deaths >= case.limits.poison_deaths, Rule::PoisonEnds, told)?;
@@ -384,10 +467,56 @@ impl Ledger {
             }
             FactKind::Started
             | FactKind::Expanded { .. }
+            | FactKind::Stopped { .. }
             | FactKind::Cancelled
             | FactKind::Cleared
             | FactKind::Called => Ok(()),
         }
+    }
+
+    fn n_succeeded(&self, task: u32) -> usize {
+        let succeeded = |(key, entry): &&(TaskRunKey, Entry)| {
+            key.task == task && key.map_index.is_some() && entry.end == Some(Ended::Succeeded)
+        };
+        self.entries.iter().filter(succeeded).count()
+    }
+
+    /// A task has enough: but for these, what has not ended by now is left out.
+    fn take_stop(&mut self, case: &Case, task: u32, running: &[u32]) -> Checked {
+        let told = || format!("{} stops", name(case, TaskRunKey { task, map_index: None }));
+        let run = |index| TaskRunKey { task, map_index: Some(index) };
+        let n_succeeded = self.n_succeeded(task) as u32;
+        check(!self.enough.widths.contains_key(&task), Rule::FactOnce, told)?;
+        let width = match case.steps(task) {
+            // The step after the last, if nothing came of it, was there.
+            Some(_) => {
+                let takers = case.plan.dependants(task).iter();
+                let all_have = takers.clone().all(|taker| self.enough.widths.contains_key(taker));
+                check(all_have && takers.len() > 0, Rule::EnoughIsEnough, told)?;
+                n_succeeded + 1
+            }
+            None => {
+                check(case.until(task).is_some_and(|enough| n_succeeded >= enough), Rule::EnoughIsEnough, told)?;
+                let planned = case.plan.task(task);
+                match planned.mapped_over().filter(|_| planned.streams) {
+                    Some((list, _)) => {
+                        let items = (0..).take_while(|index| {
+                            let step = TaskRunKey { task: list, map_index: Some(*index) };
+                            self.succeeded(step) && self.expected.output(step).is_some_and(|item| !item.is_null())
+                        });
+                        items.count() as u32
+                    }
+                    None => self.expected.widths[task as usize].unwrap_or_default(),
+                }
+            }
+        };
+        self.enough.widths.insert(task, width);
+        let is_open = |index: &u32| self.entry(run(*index)).is_none_or(|entry| entry.end.is_none());
+        let left_out = (0..width).filter(|index| is_open(index) && !running.contains(index)).map(run);
+        let left_out: Vec<_> = left_out.collect();
+        self.enough.left_out.extend(left_out);
+        self.expected = Arc::new(case.outcome(&self.poison(), self.again, &self.enough));
+        Ok(())
     }
 
     /// The run's end was committed.
@@ -414,6 +543,10 @@ impl Ledger {
                 End::Failed => {
                     (ended.is_some(), matches!(ended, Some(Ended::Failed | Ended::Poison | Ended::GivenUp)))
                 }
+                End::LeftOut => (
+                    true,
+                    matches!(ended, None | Some(Ended::LeftOut)),
+                ),
                 End::Skipped => (
                     true,
                     self.entry(key).is_none_or(|entry| ended.is_none() && entry.attempt == entry.before),
@@ -440,7 +573,8 @@ impl Ledger {
     /// The owner of the run starts a body; a cautious start is in the log.
     pub(super) fn may_start(&self, case: &Case, key: TaskRunKey, attempt: u32, cautious: bool) -> Checked {
         let told = || format!("attempt {attempt} of {}", name(case, key));
-        self.may_begin(case, key.task)?;
+        self.run_may_begin(case, key)?;
+        check(!self.enough.widths.contains_key(&key.task), Rule::EnoughIsEnough, told)?;
         let whole = self.entry(TaskRunKey { map_index: None, ..key });
         let declined = whole.is_some_and(|entry| entry.end == Some(Ended::Declined));
         check(!declined, Rule::DecidesOnce, told)?;
@@ -452,7 +586,7 @@ impl Ledger {
         let recorded = entry.in_flight && !entry.orphaned && entry.attempt == attempt;
         check(recorded || !cautious, Rule::CautiousStart, told)?;
         check(recorded || entry.attempt + 1 == attempt, Rule::AttemptsCountUp, told)?;
-        let mapped = case.plan.task(key.task).mapped_over().is_some();
+        let mapped = case.plan.task(key.task).is_dynamic();
         check(mapped == key.map_index.is_some(), Rule::SameOutcome, told)
     }
 }

@@ -83,6 +83,7 @@ impl Store {
         let times = match plant {
             Some(Plant::TellsSkipsTwice) if skips => 2,
             Some(Plant::LosesExpansions) if expands => 0,
+            Some(Plant::LosesStops) if matches!(fact.kind, FactKind::Stopped { .. }) => 0,
             Some(Plant::WritesTwice) => 2,
             _ => 1,
         };

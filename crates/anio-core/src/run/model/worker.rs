@@ -35,8 +35,8 @@ pub(super) struct Worker {
     pub(super) answer: Option<u64>,
     /// The last attempt of each task run that this worker has executed.
     pub(super) executed: Vec<(TaskRunKey, u32)>,
-    /// The tasks that were ready when the run was resumed.
-    pub(super) resumed: Vec<u32>,
+    /// The tasks that were ready when the run was resumed, each with how many of its task runs might have begun.
+    pub(super) resumed: Vec<(u32, u32)>,
     pub(super) is_shutting_down: bool,
     /// Bodies that are told to stop; all of them.
     pub(super) called_off: Vec<TaskRunKey>,

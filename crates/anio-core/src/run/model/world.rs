@@ -95,7 +95,7 @@ impl<'a> World<'a> {
                 let worker = self.worker(who);
                 let started = worker.slots.last().is_some_and(|(_, attempt)| attempt.is_some());
                 let heard = worker.slots.len() == n_slots && (started || worker.n_produced > n_produced);
-                let heard = heard || self.store.ledger.is_given_up(key);
+                let heard = heard || self.store.ledger.is_given_up(key) || self.worker(who).state.is_stopped(key);
                 check(heard, Rule::AskedOnce, || {
                     format!("{} was ready and does not start", name(self.case, key))
                 })
@@ -325,6 +325,7 @@ impl<'a> World<'a> {
                 FactKind::Called => self.plant == Some(Plant::ForgetsCalls),
                 FactKind::Started => self.plant == Some(Plant::CountsAnew),
                 FactKind::Skipped { .. } => self.plant == Some(Plant::ForgetsDecisions),
+                FactKind::Stopped { .. } => self.plant == Some(Plant::ForgetsStops),
                 _ => false,
             };
             if is_forgotten {
@@ -338,7 +339,7 @@ impl<'a> World<'a> {
         let ledger = &self.store.ledger;
         let is_resumed = self.n_handed > 0;
         let ready = |task: &u32| is_resumed && ledger.may_begin(self.case, *task).is_ok();
-        owner.resumed = tasks.filter(ready).collect();
+        owner.resumed = tasks.filter(ready).map(|task| (task, ledger.n_may_begin(self.case, task))).collect();
         let before = std::mem::replace(&mut self.owner, owner);
         self.is_held = false;
         if self.plant != Some(Plant::ForgetsRequests) {
@@ -502,13 +503,14 @@ impl<'a> World<'a> {
             worker.executed.push((key, attempt));
             worker.executed.sort_unstable();
         }
-        let cautious = is_first && worker.resumed.contains(&key.task);
+        let index = key.map_index.unwrap_or_default();
+        let cautious = is_first && worker.resumed.iter().any(|(task, n)| *task == key.task && index < *n);
         let is_halted = self.requested.is_some() && who == Who::Owner;
         check(!is_halted, Rule::HaltedStartsNothing, told)?;
         let ledger = &mut self.store.ledger;
         if who == Who::Zombie {
             // What it does that the owner has done too cannot be helped; what it rests on must be there.
-            return ledger.may_begin(case, key.task);
+            return ledger.run_may_begin(case, key);
         }
         ledger.may_start(case, key, attempt, cautious)?;
         if case.kills(key) { ledger.count_kill(case, key) } else { Ok(()) }
