@@ -68,8 +68,8 @@ pub struct Tasks {
     pub succeeded: u64,
     /// Failed for good, without another attempt.
     pub failed: u64,
-    /// Will not run: a condition does not hold, a task that they need failed or was skipped, or the body
-    /// decided so.
+    /// Will not run: a condition does not hold, a task that they need failed or was skipped, the body decided
+    /// so, or the task has enough.
     pub skipped: u64,
     /// Given up by request, or not ended when their run was cancelled or reached its deadline.
     pub cancelled: u64,
@@ -93,7 +93,7 @@ pub struct Attempts {
     pub retried: u64,
     /// The body decided that its task does not run.
     pub declined: u64,
-    /// Cut short: the run was cancelled or late, the worker stopped or lost its lease.
+    /// Cut short: the run was cancelled or late, the task has enough, the worker stopped or lost its lease.
     pub interrupted: u64,
 }
 
@@ -298,6 +298,8 @@ impl Counters {
         let how = match &fact.kind {
             FactKind::Succeeded { .. } => &self.attempts_succeeded,
             FactKind::Failed { .. } => &self.attempts_failed,
+            // Its task has enough.
+            FactKind::Skipped { .. } if fact.key.map_index.is_some() => &self.interrupted,
             FactKind::Skipped { .. } => &self.declined,
             FactKind::Interrupted { .. } => &self.interrupted,
             _ => return,

@@ -81,7 +81,7 @@ impl RunState {
         self.plan.handlers(task).iter().any(|&handler| self.nodes[handler as usize].stage.has_succeeded())
     }
 
-    /// How many tasks are skipped.
+    /// How many task runs are skipped: tasks, and those of a task that others of it are not.
     pub fn n_skipped(&self) -> u32 {
         self.n_skipped
     }

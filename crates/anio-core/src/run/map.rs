@@ -19,6 +19,7 @@ pub(super) struct Map {
     /// stopped is not durable.
     pub(super) n_undurable: u32,
     pub(super) n_failed: u32,
+    pub(super) n_skipped: u32,
     /// Of steps: how many elements they have made, and how many of those are durable.
     pub(super) n_items: u32,
     pub(super) n_durable_items: u32,
@@ -65,6 +66,7 @@ impl Map {
             n_undecided: n_open,
             n_undurable: n_open,
             n_failed: 0,
+            n_skipped: 0,
             n_items: 0,
             n_durable_items: 0,
             is_open: form == Form::Stream,
@@ -87,6 +89,7 @@ impl Map {
         let has_failed = matches!(self.runs[index as usize].state, State::Failed);
         self.n_undecided -= 1;
         self.n_failed += u32::from(has_failed);
+        self.n_skipped += u32::from(matches!(self.runs[index as usize].state, State::Skipped));
         match self.form {
             Form::Tree if has_failed => {
                 for node in self.built_on(index) {
@@ -160,15 +163,20 @@ impl Map {
             run.state = State::Skipped;
             self.n_undecided -= 1;
             self.n_undurable -= 1;
+            self.n_skipped += 1;
         }
     }
 
     /// No other task run begins: those that have not ended are skipped, but for these, which are under way.
-    pub(super) fn stop(&mut self, running: &[u32]) {
+    /// How many.
+    pub(super) fn stop(&mut self, running: &[u32]) -> u32 {
         self.is_stopped = true;
-        for index in (0..self.runs.len()).filter(|index| !running.contains(&(*index as u32))) {
+        let n_skipped = self.n_skipped;
+        let is_running = |index: &usize| running.binary_search(&(*index as u32)).is_ok();
+        for index in (0..self.runs.len()).filter(|index| !is_running(index)) {
             self.skip(index);
         }
+        self.n_skipped - n_skipped
     }
 
     /// Takes note of another output, and tells whether the task has enough by now.

@@ -68,7 +68,7 @@ pub struct RunState {
     scopes: Scopes,
     /// Tasks whose end is not decided yet.
     n_open: u32,
-    /// Tasks that are skipped.
+    /// Tasks that are skipped, and task runs that are where others of the task are not.
     n_skipped: u32,
     /// For each task that failed, in that order: its first task run that did.
     failures: Vec<(u32, RunFailure)>,

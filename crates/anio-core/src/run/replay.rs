@@ -94,7 +94,7 @@ impl RunState {
             }
             FactKind::Stopped { running } => {
                 let Stage::Map(map) = &mut self.nodes[key.task as usize].stage else { return Err(misfit()) };
-                map.stop(running);
+                self.n_skipped += map.stop(running);
                 self.whole_is_decided(key.task);
                 self.whole_is_durable(key.task, fact.at, &mut Vec::new());
             }

@@ -26,9 +26,14 @@ impl RunState {
     pub(super) fn decided(&mut self, key: TaskRunKey) {
         let attempts_before = &self.attempts_before;
         let is_first_failure = match &mut self.nodes[key.task as usize].stage {
-            Stage::Map(map) => map.decided(key.map_index.unwrap_or_default(), |index| {
-                fresh(attempts_before, TaskRunKey { map_index: Some(index), ..key })
-            }),
+            Stage::Map(map) => {
+                let n_skipped = map.n_skipped;
+                let is_first = map.decided(key.map_index.unwrap_or_default(), |index| {
+                    fresh(attempts_before, TaskRunKey { map_index: Some(index), ..key })
+                });
+                self.n_skipped += map.n_skipped - n_skipped;
+                is_first
+            }
             stage => stage.run(None).is_some_and(|run| matches!(run.state, State::Failed)),
         };
         if is_first_failure {

@@ -51,7 +51,7 @@ impl RunState {
         let Stage::Map(map) = &mut self.nodes[task as usize].stage else { return };
         let active = (0..).zip(&map.runs).filter(|(_, run)| run.is_active());
         let running: Vec<u32> = active.map(|(index, _)| index).collect();
-        map.stop(&running);
+        self.n_skipped += map.stop(&running);
         map.n_undurable += 1;
         // One that waits for its start to be durable has no body yet.
         let bodies = running.iter().filter(|index| matches!(map.runs[**index as usize].state, State::Running));

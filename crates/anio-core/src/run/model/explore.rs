@@ -391,6 +391,7 @@ impl Key<'_> {
                     n_undecided,
                     n_undurable,
                     n_failed,
+                    n_skipped: _, // Follows from the task runs.
                     n_items,
                     n_durable_items,
                     is_open,
