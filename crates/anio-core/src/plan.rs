@@ -47,28 +47,47 @@ pub struct PlanTask {
     /// Whether it takes the elements that it is mapped over as they come, step by step, and does not wait for
     /// the whole list.
     pub streams: bool,
+    shape: Shape,
+}
+
+/// What the task runs of a task are.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    /// There is one.
+    One,
+    /// One per element of this task's list.
+    Each(u32, ListLen),
+    /// One per two neighbours of this task's list, or of what others of them made of it.
+    Pairs(u32, ListLen),
+    /// One after the other.
+    Steps,
+}
+
+impl Shape {
+    fn of(definition: &TaskDefinition, dependencies: &[(u32, Edge)]) -> Self {
+        let list = dependencies.iter().find_map(|(task, edge)| match edge {
+            Edge::Each(len) => Some(Self::Each(*task, *len)),
+            Edge::Pairs(len) => Some(Self::Pairs(*task, *len)),
+            _ => None,
+        });
+        list.unwrap_or(if definition.steps { Self::Steps } else { Self::One })
+    }
 }
 
 impl PlanTask {
     /// The dependency that this task is mapped over: its position, and how its list is counted.
     pub fn mapped_over(&self) -> Option<(u32, ListLen)> {
-        self.dependencies.iter().find_map(|(task, edge)| match edge {
-            Edge::Each(len) => Some((*task, *len)),
-            _ => None,
-        })
+        if let Shape::Each(list, len) = self.shape { Some((list, len)) } else { None }
     }
 
     /// The dependency whose list this task makes one value of: its position, and how it is counted.
     pub fn reduces(&self) -> Option<(u32, ListLen)> {
-        self.dependencies.iter().find_map(|(task, edge)| match edge {
-            Edge::Pairs(len) => Some((*task, *len)),
-            _ => None,
-        })
+        if let Shape::Pairs(list, len) = self.shape { Some((list, len)) } else { None }
     }
 
-    /// Whether the number of its task runs is in the facts only, and not in the workflow.
+    /// Whether how many task runs it has is in the facts only, and not in the workflow.
     pub fn is_dynamic(&self) -> bool {
-        self.definition.steps || self.mapped_over().or_else(|| self.reduces()).is_some()
+        !matches!(self.shape, Shape::One)
     }
 }
 
@@ -96,17 +115,21 @@ impl Plan {
         let tasks: Vec<PlanTask> = names
             .into_iter()
             .zip(graph.node_weights())
-            .map(|(name, definition)| PlanTask {
-                name,
-                dependencies: definition
+            .map(|(name, definition)| {
+                let dependencies: Box<[_]> = definition
                     .dependencies
                     .iter()
                     .map(|dependency| (by_name[dependency.task.as_str()], dependency.edge))
-                    .collect(),
-                definition: definition.clone(),
-                streams: false,
-                decides: definition.condition.is_some()
-                    || definition.dependencies.iter().any(|d| matches!(d.edge, Edge::Settled)),
+                    .collect();
+                PlanTask {
+                    name,
+                    shape: Shape::of(definition, &dependencies),
+                    dependencies,
+                    definition: definition.clone(),
+                    streams: false,
+                    decides: definition.condition.is_some()
+                        || definition.dependencies.iter().any(|d| matches!(d.edge, Edge::Settled)),
+                }
             })
             .collect();
         let calls = |task: &PlanTask| {
