@@ -186,6 +186,17 @@ mod tests {
     }
 
     #[test]
+    fn a_list_has_its_elements_whether_it_was_gathered_or_read() {
+        let gathered = Output::gathered(vec![Output::new(1).unwrap(), Output::new("two").unwrap()], None);
+        for list in [gathered, Output::from_json(r#"[1, "two"]"#).unwrap()] {
+            assert_eq!(list.elements(), [Output::new(1).unwrap(), Output::new("two").unwrap()]);
+        }
+        assert_eq!(Output::new("no list").unwrap().elements(), []);
+        assert!(Output::new(None::<u32>).unwrap().is_null() && Output::null().is_null());
+        assert!(!Output::gathered(Vec::new(), None).is_null());
+    }
+
+    #[test]
     fn a_gathered_list_reads_as_json_too() {
         let elements = vec![Output::new(1).unwrap(), Output::from_json("2").unwrap()];
         let gather: Gather = |parts| {

@@ -454,6 +454,40 @@ mod tests {
     }
 
     #[test]
+    fn steps_that_have_begun_stay_steps() {
+        let task = |name: &str| {
+            let task = |_| async { Ok::<_, TaskError>(None::<u32>) };
+            Workflow::builder("w").task(name, TaskOptions::new(), task)
+        };
+        let (once, steps) = (task("a").build().unwrap(), task("a").steps().build().unwrap());
+        assert_ne!(once.plan().fingerprint(), steps.plan().fingerprint());
+        let (once, steps) = (once.plan().record(), steps.plan().record());
+        let told = steps.difference(once, |_| true).unwrap();
+        assert_eq!(told, "task \"a\" has begun in this run step by step and now goes once");
+        assert_eq!(steps.difference(once, |_| false), None);
+    }
+
+    #[test]
+    fn what_needs_only_the_elements_of_steps_takes_them_as_they_come() {
+        let task = |builder: WorkflowBuilder, name: &str| {
+            builder.task(name, TaskOptions::new(), |_| async { Ok::<_, TaskError>(None::<u32>) })
+        };
+        let steps = || task(Workflow::builder("w"), "list").steps();
+        let mapped = |builder| task(builder, "mapped").map_over::<u32>("list");
+        let streams = |builder: WorkflowBuilder| {
+            let workflow = builder.build().unwrap();
+            let plan = workflow.plan();
+            plan.task(plan.position("mapped").unwrap()).streams
+        };
+        assert!(streams(mapped(steps())));
+        assert!(streams(mapped(task(steps(), "beside")).after("beside")));
+        assert!(!streams(mapped(task(steps(), "behind").after("list")).after("behind")));
+        assert!(!streams(mapped(steps()).when(Condition::Always)));
+        assert!(!streams(mapped(task(steps(), "beside")).after_settled("beside")));
+        assert!(!streams(mapped(task(Workflow::builder("w"), "list"))));
+    }
+
+    #[test]
     fn a_changed_condition_is_told_where_it_has_been_decided() {
         let with = |condition: Option<Condition>| {
             let task = |builder: WorkflowBuilder, name: &str| {

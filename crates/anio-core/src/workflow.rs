@@ -532,6 +532,26 @@ mod tests {
     }
 
     #[test]
+    fn task_runs_of_two_kinds_in_one_task_are_refused() {
+        let task = |builder: WorkflowBuilder, name: &str| {
+            builder.task(name, TaskOptions::new(), |_| async { Ok::<_, TaskError>(vec![1_u32]) })
+        };
+        let list = || task(task(Workflow::builder("w"), "list"), "task");
+        let enough = |(): &mut (), _: &u32| ControlFlow::Break(());
+        for (builder, told) in [
+            (list().map_over::<u32>("list").reduce_over::<u32>("list"), "is over more than one list"),
+            (list().after("list").until(enough), "until is for a task that is mapped"),
+            (list().reduce_over::<u32>("list").until(enough), "until is for a task that is mapped"),
+            (list().map_over::<u32>("list").steps(), "steps is for a task that is not mapped"),
+            (list().after_settled("list").steps(), "put the condition on a task before it"),
+            (list().when(Condition::Always).steps(), "put the condition on a task before it"),
+        ] {
+            let text = builder.build().unwrap_err().to_string();
+            assert!(text.contains(told), "{told} is not in: {text}");
+        }
+    }
+
+    #[test]
     fn an_empty_workflow_and_a_loose_after_are_refused() {
         assert!(build(&[]).unwrap_err().to_string().contains("has no tasks"));
         let error = Workflow::builder("w").after("a").build().unwrap_err().to_string();

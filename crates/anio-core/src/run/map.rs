@@ -55,7 +55,8 @@ impl Map {
         let n = runs.len() as u32;
         if form == Form::Tree {
             for (node, run) in (0..).zip(&mut runs) {
-                let of_nodes = tree::children(node, n).into_iter().filter(|two| matches!(two, Place::Node(_)));
+                let of_nodes =
+                    tree::children(node, n).into_iter().filter(|two| matches!(two, Place::Node(_)));
                 run.hold(of_nodes.count() as u8);
             }
         }

@@ -209,8 +209,12 @@ fn trees_hold_every_rule() {
         }
     }
     for width in 2..=3 {
-        let mapped =
-            [(Lists(width), vec![]), (Succeeds, vec![Each(0)]), (Succeeds, vec![Pairs(1)]), (Succeeds, vec![Settled(2)])];
+        let mapped = [
+            (Lists(width), vec![]),
+            (Succeeds, vec![Each(0)]),
+            (Succeeds, vec![Pairs(1)]),
+            (Succeeds, vec![Settled(2)]),
+        ];
         cases.extend(both_orders(ONE_CRASH, &mapped));
         cases.extend(both_orders(NO_NOTES, &[(Lists(width), vec![]), (FailsOnce, vec![Pairs(0)])]));
     }
@@ -249,9 +253,11 @@ fn a_map_that_has_enough_stops_in_every_interleaving() {
     let mut cases = Vec::new();
     for enough in 1..=2 {
         for fate in [Succeeds, FailsOnce, FailsAt(Some(0))] {
-            let map = [(Lists(3), vec![]), (fate, vec![Each(0), Until(enough)]), (Succeeds, vec![Settled(1)])];
+            let map =
+                [(Lists(3), vec![]), (fate, vec![Each(0), Until(enough)]), (Succeeds, vec![Settled(1)])];
             cases.push(Case::new(NO_NOTES, &map));
-            let steps = [(Steps(2), vec![]), (fate, vec![Each(0), Until(enough)]), (Succeeds, vec![Whole(1)])];
+            let steps =
+                [(Steps(2), vec![]), (fate, vec![Each(0), Until(enough)]), (Succeeds, vec![Whole(1)])];
             cases.extend(both_orders(NO_NOTES, &steps));
         }
     }
@@ -268,10 +274,12 @@ fn what_is_asked_of_trees_steps_and_maps_that_have_enough_is_done() {
     let tree = [(Lists(3), vec![]), (Succeeds, vec![Pairs(0)]), (Succeeds, vec![Settled(1)])];
     let mending_tree = [(Lists(3), vec![]), (Mends, vec![Pairs(0)]), (Succeeds, vec![Whole(1)])];
     let stream = [(Steps(2), vec![]), (Succeeds, vec![Each(0)]), (Succeeds, vec![Settled(1)])];
-    let mending_steps = [(StepsFail(1), vec![]), (FailsAt(Some(0)), vec![Each(0)]), (Succeeds, vec![Whole(1)])];
+    let mending_steps =
+        [(StepsFail(1), vec![]), (FailsAt(Some(0)), vec![Each(0)]), (Succeeds, vec![Whole(1)])];
     let mending_stream = [(StepsFail(1), vec![]), (Mends, vec![Each(0)]), (Succeeds, vec![Whole(1)])];
     let enough = [(Steps(2), vec![]), (Succeeds, vec![Each(0), Until(1)]), (Succeeds, vec![Whole(1)])];
-    let enough_of_list = [(Lists(3), vec![]), (FailsAt(Some(0)), vec![Each(0), Until(1)]), (Succeeds, vec![Whole(1)])];
+    let enough_of_list =
+        [(Lists(3), vec![]), (FailsAt(Some(0)), vec![Each(0), Until(1)]), (Succeeds, vec![Whole(1)])];
     for (tasks, task) in [
         (&tree, 1),
         (&mending_tree, 1),

@@ -204,7 +204,8 @@ impl RunState {
         let n = match len(&self.output_of(list)) {
             Ok(0) if planned.reduces().is_some() => {
                 let list = &plan.task(list).name;
-                let reason = format!("the list of task {list:?} is empty: there is nothing to make one value of");
+                let reason =
+                    format!("the list of task {list:?} is empty: there is nothing to make one value of");
                 self.skip(task, &reason);
                 let fact = Fact { key, attempt: 0, at, kind: FactKind::Skipped { reason } };
                 return self.persist(fact, Awaited::Settle(key), effects);

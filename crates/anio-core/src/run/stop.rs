@@ -24,7 +24,9 @@ impl RunState {
         let index = key.map_index.unwrap_or_default() as usize;
         if definition.steps && index >= MAP_WIDTH_MAX && !output.is_null() {
             let name = &planned.name;
-            let message = format!("task {name:?} has made {index} elements and goes on, over the limit of {MAP_WIDTH_MAX}");
+            let message = format!(
+                "task {name:?} has made {index} elements and goes on, over the limit of {MAP_WIDTH_MAX}"
+            );
             return Err(TaskFailure::new(FailureKind::Data, message));
         }
         let (Some(until), Stage::Map(map)) = (&definition.until, &mut self.nodes[key.task as usize].stage)
@@ -54,7 +56,8 @@ impl RunState {
         self.n_skipped += map.stop(&running);
         map.n_undurable += 1;
         // One that waits for its start to be durable has no body yet.
-        let bodies = running.iter().filter(|index| matches!(map.runs[**index as usize].state, State::Running));
+        let bodies =
+            running.iter().filter(|index| matches!(map.runs[**index as usize].state, State::Running));
         let bodies = bodies.map(|index| TaskRunKey { task, map_index: Some(*index) });
         effects.extend(bodies.map(|key| Effect::CallOff(Some(key))));
         self.whole_is_decided(task);
@@ -92,7 +95,11 @@ impl RunState {
         run.leave_out(attempt, at);
         self.decided(key);
         let reason = format!("task {:?} had enough", self.plan.task(key.task).name);
-        self.persist(Fact { key, attempt, at, kind: FactKind::Skipped { reason } }, Awaited::Settle(key), effects);
+        self.persist(
+            Fact { key, attempt, at, kind: FactKind::Skipped { reason } },
+            Awaited::Settle(key),
+            effects,
+        );
     }
 
     /// A run is taken up: what the worker before it could not finish of stopping a task.

@@ -47,9 +47,10 @@ impl Until {
         let folded = catch_unwind(AssertUnwindSafe(|| (self.0)(tally, output)));
         match folded {
             Ok(Ok(flow)) => Ok(flow.is_break()),
-            Ok(Err(error)) => {
-                Err(TaskFailure::new(FailureKind::Data, format!("what its `until` folds cannot be read: {error}")))
-            }
+            Ok(Err(error)) => Err(TaskFailure::new(
+                FailureKind::Data,
+                format!("what its `until` folds cannot be read: {error}"),
+            )),
             Err(panic) => {
                 let message = panic
                     .downcast_ref::<&str>()

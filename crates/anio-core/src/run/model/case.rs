@@ -512,7 +512,8 @@ impl Reading<'_> {
         let lacking: Vec<_> = spec.edges.iter().filter(needs).filter(|on| !has_succeeded(from(on))).collect();
         let stream = self.stream(task, outcome);
         // It has the elements that were made before their steps failed.
-        let lacks_the_rest = matches!((&lacking[..], &stream), ([On::Each(_)], Some(list)) if !list.is_empty());
+        let lacks_the_rest =
+            matches!((&lacking[..], &stream), ([On::Each(_)], Some(list)) if !list.is_empty());
         let ends = &mut outcome.ends;
         if !holds || !(lacking.is_empty() || lacks_the_rest) {
             ends.insert(key, if spec.decides() { End::Declined } else { End::Skipped });

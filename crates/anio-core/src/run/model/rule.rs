@@ -223,7 +223,8 @@ impl Ledger {
         if !planned.is_dynamic() {
             return self.succeeded(TaskRunKey { task, map_index: None });
         }
-        let has_list = || !planned.streams || case.before(task).all(|(other, _)| self.task_succeeded(case, other));
+        let has_list =
+            || !planned.streams || case.before(task).all(|(other, _)| self.task_succeeded(case, other));
         has_list() && self.map_became(case, task, |ended| matches!(ended, Ended::Succeeded | Ended::LeftOut))
     }
 
@@ -238,13 +239,13 @@ impl Ledger {
         // That there are none must be recorded, too: the task may still be given up before that.
         let is_empty = || {
             let whole = self.entry(TaskRunKey { task, map_index: None });
-            case.plan.task(task).streams
-                || whole.is_some_and(|entry| entry.end == Some(Ended::Expanded(0)))
+            case.plan.task(task).streams || whole.is_some_and(|entry| entry.end == Some(Ended::Expanded(0)))
         };
-        let has_stop = self.enough.widths.contains_key(&task) || self.enough.left_out.iter().all(|key| key.task != task);
-        has_stop && self.expected.widths[task as usize].is_some_and(|width| {
-            (0..width).all(is_one) && (width > 0 || is_empty())
-        })
+        let has_stop =
+            self.enough.widths.contains_key(&task) || self.enough.left_out.iter().all(|key| key.task != task);
+        has_stop
+            && self.expected.widths[task as usize]
+                .is_some_and(|width| (0..width).all(is_one) && (width > 0 || is_empty()))
     }
 
     /// Whether all that there is to know of a task is in the log. A task that is skipped because another
@@ -274,7 +275,8 @@ impl Ledger {
     /// succeeded where it needs that. What takes elements as they come does not wait for their list.
     pub(super) fn may_begin(&self, case: &Case, task: u32) -> Checked {
         self.may_decide(case, task)?;
-        let lacks = self.before(case, task).find(|&(other, needs)| needs && !self.task_succeeded(case, other));
+        let lacks =
+            self.before(case, task).find(|&(other, needs)| needs && !self.task_succeeded(case, other));
         check(lacks.is_none(), Rule::NeedsSuccess, || {
             let whole = TaskRunKey { task, map_index: None };
             format!("{} begins without {lacks:?}", name(case, whole))
@@ -496,13 +498,18 @@ impl Ledger {
                 n_succeeded + 1
             }
             None => {
-                check(case.until(task).is_some_and(|enough| n_succeeded >= enough), Rule::EnoughIsEnough, told)?;
+                check(
+                    case.until(task).is_some_and(|enough| n_succeeded >= enough),
+                    Rule::EnoughIsEnough,
+                    told,
+                )?;
                 let planned = case.plan.task(task);
                 match planned.mapped_over().filter(|_| planned.streams) {
                     Some((list, _)) => {
                         let items = (0..).take_while(|index| {
                             let step = TaskRunKey { task: list, map_index: Some(*index) };
-                            self.succeeded(step) && self.expected.output(step).is_some_and(|item| !item.is_null())
+                            self.succeeded(step)
+                                && self.expected.output(step).is_some_and(|item| !item.is_null())
                         });
                         items.count() as u32
                     }
@@ -543,10 +550,7 @@ impl Ledger {
                 End::Failed => {
                     (ended.is_some(), matches!(ended, Some(Ended::Failed | Ended::Poison | Ended::GivenUp)))
                 }
-                End::LeftOut => (
-                    true,
-                    matches!(ended, None | Some(Ended::LeftOut)),
-                ),
+                End::LeftOut => (true, matches!(ended, None | Some(Ended::LeftOut))),
                 End::Skipped => (
                     true,
                     self.entry(key).is_none_or(|entry| ended.is_none() && entry.attempt == entry.before),
