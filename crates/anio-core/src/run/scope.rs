@@ -21,9 +21,14 @@ impl Scopes {
     pub(super) fn before(&mut self, task: u32, plan: &Plan, nodes: &[Node], input: &Output) -> Arc<Scope> {
         let input = self.input.get_or_insert_with(|| Arc::new(Scope::of_input(input.json()))).clone();
         self.after.resize(nodes.len(), None);
+        // One that takes the elements of steps as they come sees what the steps saw: what they write is whole
+        // when they have ended.
+        let steps = plan.task(task).mapped_over().filter(|_| plan.task(task).streams).map(|(steps, _)| steps);
+        let dependencies_of = |task: u32| plan.task(task).dependencies.iter().map(|(dependency, _)| *dependency);
+        let sees = dependencies_of(task).filter(|dependency| Some(*dependency) != steps);
+        let sees: Vec<u32> = sees.chain(steps.into_iter().flat_map(dependencies_of)).collect();
         // Depth first, without recursion: a chain may be a million tasks long.
-        let mut open: Vec<u32> =
-            plan.task(task).dependencies.iter().map(|(dependency, _)| *dependency).collect();
+        let mut open = sees.clone();
         while let Some(&next) = open.last() {
             let missing: Vec<u32> = plan
                 .task(next)
@@ -35,23 +40,19 @@ impl Scopes {
             if self.after[next as usize].is_some() {
                 open.pop();
             } else if missing.is_empty() {
-                let before = self.joined(next, plan, &input);
+                let before = self.joined(dependencies_of(next), plan, &input);
                 self.after[next as usize] = Some(overlaid(before, next, plan, &nodes[next as usize].stage));
                 open.pop();
             } else {
                 open.extend(missing);
             }
         }
-        self.joined(task, plan, &input)
+        self.joined(sees.into_iter(), plan, &input)
     }
 
-    /// The scopes after all dependencies of a task, joined.
-    fn joined(&self, task: u32, plan: &Plan, input: &Arc<Scope>) -> Arc<Scope> {
-        let mut scopes = plan
-            .task(task)
-            .dependencies
-            .iter()
-            .map(|(dependency, _)| self.after[*dependency as usize].as_ref().expect("computed before"));
+    /// The scopes after these tasks, joined.
+    fn joined(&self, tasks: impl Iterator<Item = u32>, plan: &Plan, input: &Arc<Scope>) -> Arc<Scope> {
+        let mut scopes = tasks.map(|task| self.after[task as usize].as_ref().expect("computed before"));
         let Some(first) = scopes.next() else { return Arc::clone(input) };
         let mut joined = Arc::clone(first);
         for scope in scopes {
@@ -74,6 +75,8 @@ fn overlaid(mut scope: Arc<Scope>, task: u32, plan: &Plan, stage: &Stage) -> Arc
         let by = Writer::Task(task, key.map_index);
         match key.map_index {
             None => Arc::make_mut(&mut scope).write(by, &name, writes),
+            // The later step is the later writer.
+            Some(_) if plan.task(task).definition.steps => Arc::make_mut(&mut scope).write(by, &name, writes),
             Some(index) => {
                 let name = Arc::<str>::from(format!("{name} (element {index})"));
                 Arc::make_mut(&mut scope).write_beside(by, &name, writes, task);
