@@ -32,6 +32,7 @@ examples_print_their_last_comment! {
     child_runs
     durable_parallelism
     lanes
+    lists
 }
 
 examples_print_their_last_comment! {
