@@ -13,6 +13,7 @@ use crate::errors::Errors;
 use crate::names::{nearest, suggestion};
 use crate::task::callback::Callbacks;
 use crate::task::condition::{Condition, When};
+use crate::task::form;
 use crate::task::parse::{Options, Parameter, ParsedTask};
 
 /// What a parameter may be, as every message about an unknown one says.
@@ -130,11 +131,6 @@ pub(crate) enum Edge {
 }
 
 impl Task {
-    /// Whether it runs once per element of a list.
-    pub(crate) fn is_mapped(&self) -> bool {
-        self.dependencies.iter().any(|dependency| matches!(dependency.edge, Edge::Each(_)))
-    }
-
     pub(crate) fn has(&self, kind: impl Fn(&Kind) -> bool) -> bool {
         self.arguments.iter().any(|argument| kind(&argument.kind))
     }
@@ -204,7 +200,7 @@ pub(crate) fn task(parsed: ParsedTask, scope: &Scope<'_>, errors: &mut Errors) -
         source_hash,
     };
     check_once(&task, errors);
-    check_guard(&task, errors);
+    form::check(&task, errors);
     task
 }
 
@@ -308,18 +304,7 @@ fn shown(ty: &Type) -> String {
         .fold(text, |text, (from, to)| text.replace(from, to))
 }
 
-/// A function that decides for a whole task cannot be given one element.
-fn check_guard(task: &Task, errors: &mut Errors) {
-    if let Some(guard) = task.guard.as_ref().filter(|_| task.is_mapped()) {
-        errors.at(
-            guard,
-            "a function in `when` decides whether the whole task runs, and this one runs once per element; leave \
-             elements out in a task before it that returns the list, or decide in the body",
-        );
-    }
-}
-
-/// One context, one input, one list to map over.
+/// One context, one input.
 fn check_once(task: &Task, errors: &mut Errors) {
     let mut once = |is: fn(&Kind) -> bool, message: &str| {
         for argument in task.arguments.iter().filter(|argument| is(&argument.kind)).skip(1) {
@@ -328,10 +313,6 @@ fn check_once(task: &Task, errors: &mut Errors) {
     };
     once(|kind| matches!(kind, Kind::Context { .. }), "the context is a parameter already");
     once(|kind| matches!(kind, Kind::Input { .. }), "the run's input is a parameter already");
-    once(
-        |kind| matches!(kind, Kind::Each { .. }),
-        "a task maps over one list; take this one whole, as `Vec<T>` or `&Vec<T>`",
-    );
 }
 
 /// What is known of a task while its parameters are read.

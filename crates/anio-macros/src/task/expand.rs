@@ -12,8 +12,9 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Ident, Path, Type};
 
+use crate::task::argument;
 use crate::task::callback::{callbacks, place};
-use crate::task::check::{Access, Argument, Dependency, Edge, Kind, Target, Task};
+use crate::task::check::{Dependency, Edge, Kind, Target, Task};
 use crate::task::condition::Condition;
 use crate::task::parse::{Backoff, BackoffKind, Options, RetryCondition};
 
@@ -243,7 +244,7 @@ fn body(task: &Task) -> TokenStream {
     let (call, context, value) = (local("call"), local("context"), local("value"));
     let names: Vec<_> = (0..task.arguments.len()).map(|i| local(&format!("argument_{i}"))).collect();
     let arguments =
-        task.arguments.iter().zip(&names).map(|(argument, name)| self::argument(task, argument, name));
+        task.arguments.iter().zip(&names).map(|(argument, name)| argument::bind(task, argument, name));
     let uses_context = task.has(|kind| matches!(kind, Kind::Context { .. }));
     let (take, writes) = if uses_context {
         (quote!(let mut #context = #call.take_context();), quote!(#context.into_writes()))
@@ -302,117 +303,6 @@ fn guard(task: &Task, path: &Path, names: &[Ident]) -> TokenStream {
     }
 }
 
-/// Binds one argument to a name, in such a way that a mismatch is shown under the parameter's type.
-fn argument(task: &Task, argument: &Argument, name: &Ident) -> TokenStream {
-    let Argument { kind, ty } = argument;
-    let (start, end) = ends(ty);
-    let (call, context) = (local("call"), local("context"));
-    let held = Ident::new("__anio_held", Span::mixed_site().located_at(start));
-    let value = Ident::new("value", end);
-    let inner = format_ident!("{name}_inner", span = start);
-    let held_as =
-        |expression: TokenStream| quote!(let #held = ::anio::__private::Held { value: #expression };);
-    match kind {
-        Kind::Output { position, access } => {
-            let path = path(task, *position);
-            let dependency = quote!(<#path as ::anio::__private::TaskType>::Output);
-            match access {
-                Access::Copy => quote_spanned! {start=>
-                    let #held = ::anio::__private::Held::<#dependency> {
-                        value: ::anio::__private::copied::<#path>(&#call, #position)?
-                    };
-                    let #name: #ty = #held.#value;
-                },
-                Access::Shared => quote_spanned! {start=>
-                    let #inner = ::anio::__private::shared::<#path>(&#call, #position)?;
-                    let #held = ::anio::__private::Held::<&#dependency> { value: &*#inner };
-                    let #name: #ty = #held.#value;
-                },
-            }
-        }
-        Kind::Each { position, access } => {
-            let path = respan(path(task, *position), start);
-            let element = match access {
-                Access::Shared => quote_spanned!(start=> ::anio::__private::item(&#inner)),
-                Access::Copy => quote_spanned! {start=>
-                    ::anio::__private::each::<::anio::__private::ItemOf<#path>>(
-                        &#call,
-                        ::anio::__private::item(&#inner),
-                        (&&::anio::__private::Probe::<::anio::__private::ItemOf<#path>>::NEW).cloner(),
-                    )?
-                },
-            };
-            let held_each = held_as(quote!(::anio::__private::Each(#element)));
-            quote_spanned! {start=>
-                let #inner = ::anio::__private::element::<#path>(&#call, #position)?;
-                #held_each
-                let #name: #ty = #held.#value;
-            }
-        }
-        Kind::Settled { position, inner: output, access } => {
-            let path = path(task, *position);
-            let dependency = quote!(<#path as ::anio::__private::TaskType>::Output);
-            // The output alone is bound to its type, so that a mismatch is shown under it.
-            let (start, end) = ends(output);
-            let held = Ident::new("__anio_held", Span::mixed_site().located_at(start));
-            let value = Ident::new("value", end);
-            let (read, given, of) = match access {
-                Access::Copy => (quote!(settled_copied), quote!(#inner), quote!(#dependency)),
-                Access::Shared => {
-                    let shared = quote!(::anio::__private::settled_shared(&#inner));
-                    (quote!(settled_read), shared, quote!(&#dependency))
-                }
-            };
-            let output = quote_spanned! {start=>
-                let #name: #output = #held.#value;
-                #name
-            };
-            quote_spanned! {start=>
-                let #inner = ::anio::__private::#read::<#path>(&#call, #position)?;
-                let #name: #ty = ::anio::__private::settled_map(
-                    #given, |#held: ::anio::__private::Held<#of>| { #output }
-                );
-            }
-        }
-        Kind::Input { inner: input, access } => {
-            let read = match access {
-                Access::Copy => quote_spanned! {start=>
-                    ::anio::__private::input_copied::<#input>(
-                        &#call, (&&::anio::__private::Probe::<#input>::NEW).cloner()
-                    )?
-                },
-                Access::Shared => quote_spanned!(start=> ::anio::__private::input_shared::<#input>(&#call)?),
-            };
-            let given = if *access == Access::Copy { quote!(#inner) } else { quote!(&*#inner) };
-            let held_input = held_as(quote!(::anio::__private::Input(#given)));
-            quote! {
-                let #inner = #read;
-                #held_input
-                let #name: #ty = #held.#value;
-            }
-        }
-        Kind::State { inner: state } => {
-            let read = quote_spanned!(start=> #call.state::<#state>()?);
-            let held_state = held_as(quote!(::anio::__private::State(#read)));
-            quote!(#held_state let #name: #ty = #held.#value;)
-        }
-        Kind::Context { mutable: true } => quote_spanned!(start=> let #name: #ty = &mut #context;),
-        Kind::Context { mutable: false } => quote_spanned!(start=> let #name: #ty = &#context;),
-        Kind::Handle { access: Access::Copy } => {
-            quote_spanned!(start=> let #name: #ty = ::core::clone::Clone::clone(#call.handle());)
-        }
-        Kind::Handle { access: Access::Shared } => quote_spanned!(start=> let #name: #ty = #call.handle();),
-    }
-}
-
-/// The path of the dependency at this position.
-fn path(task: &Task, position: usize) -> TokenStream {
-    match &task.dependencies[position].target {
-        Target::Path(path) => path.to_token_stream(),
-        Target::Name(_) => unreachable!("a parameter is given a dependency by path"),
-    }
-}
-
 /// `OkOf<R>`, from the first token of the type to its last.
 fn ok(result: &Type) -> TokenStream {
     let (start, end) = ends(result);
@@ -434,12 +324,12 @@ pub(crate) fn respan(tokens: TokenStream, place: Span) -> TokenStream {
 
 /// A name for a binding. Hygiene alone does not keep it apart from a constant of the user's, which a
 /// pattern would then mean; the prefix does.
-fn local(name: &str) -> Ident {
+pub(super) fn local(name: &str) -> Ident {
     format_ident!("__anio_{name}", span = Span::mixed_site())
 }
 
 /// The first and the last place of a type.
-fn ends(ty: &Type) -> (Span, Span) {
+pub(super) fn ends(ty: &Type) -> (Span, Span) {
     let mut spans = ty.to_token_stream().into_iter().map(|token| token.span());
     let start = spans.next().unwrap_or_else(Span::call_site);
     (start, spans.last().unwrap_or(start))

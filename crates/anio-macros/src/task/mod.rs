@@ -1,9 +1,11 @@
 //! `#[task]`: a function becomes a task.
 
+mod argument;
 pub(crate) mod callback;
 pub(crate) mod check;
 mod condition;
 pub(crate) mod expand;
+mod form;
 pub(crate) mod parse;
 
 use proc_macro2::TokenStream;
