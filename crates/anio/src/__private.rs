@@ -3,7 +3,10 @@
 mod arguments;
 mod called;
 mod node;
+mod pairs;
 mod probe;
+mod steps;
+mod until;
 
 pub use std::any::type_name;
 pub use std::sync::OnceLock;
@@ -27,9 +30,12 @@ pub use self::called::{CallbackFuture, Holds, called, rate, skipped};
 pub use self::node::{
     Closure, Name, Node, Refers, check_all_of, check_asked, check_rest, check_task, closure,
 };
+pub use self::pairs::{OneOf, check_pairs, pair};
 pub use self::probe::{Probe, ViaBox, ViaClone, ViaInto, ViaJson, ViaNothing};
-pub use crate::extract::{Each, Input, Settled, State};
-pub use crate::task_type::{Codec, Declared, Many, One, ResultType, Shape, Tag, TaskType};
+pub use self::steps::{Given, Step, StepOf, finish_step, previous_copied, previous_read, previous_shared};
+pub use self::until::until;
+pub use crate::extract::{Each, Input, Pair, Previous, Settled, State};
+pub use crate::task_type::{Codec, Declared, Many, One, ResultType, Shape, Tag, TaskType, Tree};
 
 /// The value of a task's result.
 pub type OkOf<R> = <R as ResultType>::Ok;

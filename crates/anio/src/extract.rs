@@ -1,5 +1,5 @@
-//! Parameters of a task that are known by their type: the run's input, an element, what became of a
-//! dependency, a shared value.
+//! Parameters of a task that are known by their type: the run's input, an element, two neighbours, what the
+//! step before returned, what became of a dependency, a shared value.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -36,6 +36,51 @@ pub struct Input<T>(pub T);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Each<T>(pub T);
+
+/// Two neighbours of a task's list, as a parameter of a task that makes one of two until one is left.
+///
+/// The first is left of the second: of elements of the list, or of what other task runs made of elements. The
+/// order of the list is kept, so what the task computes need be associative, and no more. Its output is the last
+/// value; of a list of one element it is that element, without a task run, and where the list is empty the task
+/// is skipped.
+///
+/// `Pair<T>` has copies, `Pair<&T>` shares without one. The task returns a `T`. The list may have up to 1,000,000
+/// elements; the tree is as low as can be: ⌈log₂ n⌉ task runs from an element to the output.
+///
+/// ```
+/// use anio::Pair;
+///
+/// fn joined(Pair(left, right): Pair<&String>) -> String {
+///     format!("{left} {right}")
+/// }
+/// assert_eq!(joined(Pair(&"hello".to_owned(), &"Ada".to_owned())), "hello Ada");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pair<T>(pub T, pub T);
+
+/// What the step before returned, as a parameter of a task that goes step by step; `None` in the first step.
+///
+/// Such a task returns a `Result<Option<T>>`: a `Some` is one more element of its output, which is the `Vec<T>`,
+/// and is given to the next step; `None` ends it. Each step is durable before the next begins.
+///
+/// `Previous<T>` is a copy, `Previous<&T>` is shared without one. There are up to 1,000,000 steps.
+///
+/// ```
+/// use anio::Previous;
+///
+/// fn countdown(previous: Previous<u32>) -> Option<u32> {
+///     match previous.0 {
+///         None => Some(3),
+///         Some(0) => None,
+///         Some(n) => Some(n - 1),
+///     }
+/// }
+/// assert_eq!(countdown(Previous(None)), Some(3));
+/// assert_eq!(countdown(Previous(Some(3))), Some(2));
+/// assert_eq!(countdown(Previous(Some(0))), None);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Previous<T>(pub Option<T>);
 
 macro_rules! wrapper {
     ($name:ident) => {

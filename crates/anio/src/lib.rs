@@ -31,7 +31,7 @@ pub use anio_store::{Durability, Store, StoreError};
 
 pub use crate::engine::{Engine, EngineBuilder};
 pub use crate::events::RunEvent;
-pub use crate::extract::{Each, Input, Settled, State};
+pub use crate::extract::{Each, Input, Pair, Previous, Settled, State};
 pub use crate::outcome::{Outcome, TaskSummary};
 pub use crate::run_handle::RunHandle;
 pub use crate::submit::Submit;

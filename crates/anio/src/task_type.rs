@@ -54,9 +54,10 @@ use crate::__private::Node;
     note = "a task is a function marked `#[task]` that returns a `Result`"
 )]
 pub trait TaskType: 'static {
-    /// What the function returns in `Ok`.
+    /// What the function returns in `Ok`; of a task that goes step by step, what it returns in `Some`.
     type Element: 'static;
-    /// What dependants see: the element, or the list of all elements when the task is mapped.
+    /// What dependants see: the element, or the list of all elements when the task is mapped or goes step by
+    /// step.
     type Output: 'static;
     /// The task's name in its workflow.
     const NAME: &'static str;
@@ -118,9 +119,9 @@ impl<M, R> fmt::Debug for Declared<M, R> {
 /// What `#[task]` implements for the marker that it makes. `R` stands in the trait's parameters so
 /// that the impl is as private as the types in it.
 pub trait Tag<R>: 'static {
-    /// What the function returns in `Ok`.
+    /// What one task run adds to the output.
     type Element: 'static;
-    /// Whether the task is mapped.
+    /// How the output follows from the elements.
     type Shape: Shape;
     /// The task's place among the tasks of the program.
     const NODE: &'static Node;
@@ -151,7 +152,7 @@ impl<M: Tag<R>, R: 'static> TaskType for Declared<M, R> {
     }
 }
 
-/// Whether a task is mapped: how its output follows from its element.
+/// How many task runs a task has: how its output follows from its elements.
 pub trait Shape: 'static {
     /// The output of a task whose elements are `T`.
     type Of<T: 'static>: 'static;
@@ -164,7 +165,7 @@ pub trait Shape: 'static {
     #[expect(clippy::missing_errors_doc, reason = "as `TaskType::copy`")]
     fn copy<T: 'static>(codec: &Codec<T>, output: &Output) -> Result<Self::Of<T>, OutputError>;
 
-    /// How the outputs of the elements become a list.
+    /// How the outputs of several task runs become a list.
     fn gather<M: Tag<R>, R>() -> Option<Gather>;
 }
 
@@ -188,7 +189,7 @@ impl Shape for One {
     }
 }
 
-/// A task that runs once per element of a list.
+/// A task whose output is the list of what its task runs returned: one per element of a list, or step by step.
 #[derive(Debug)]
 pub struct Many;
 
@@ -207,12 +208,36 @@ impl Shape for Many {
     }
 
     fn gather<M: Tag<R>, R>() -> Option<Gather> {
-        Some(|elements| {
-            let codec = M::codec();
-            let list: Result<Vec<_>, _> = elements.iter().map(|element| codec.copy(element)).collect();
-            Ok((codec.erase)(list?))
-        })
+        Some(gather_list::<M, R>)
     }
+}
+
+/// A task that makes one of two, until one is left: the output is an element, and two that are paired are
+/// given to it as a list.
+#[derive(Debug)]
+pub struct Tree;
+
+impl Shape for Tree {
+    type Of<T: 'static> = T;
+
+    fn read<T: 'static>(codec: &Codec<T>, output: &Output) -> Result<Arc<T>, OutputError> {
+        One::read(codec, output)
+    }
+
+    fn copy<T: 'static>(codec: &Codec<T>, output: &Output) -> Result<T, OutputError> {
+        One::copy(codec, output)
+    }
+
+    fn gather<M: Tag<R>, R>() -> Option<Gather> {
+        Some(gather_list::<M, R>)
+    }
+}
+
+/// The typed list of these outputs, each a copy.
+fn gather_list<M: Tag<R>, R>(elements: &[Output]) -> Result<Arc<dyn Any + Send + Sync>, OutputError> {
+    let codec = M::codec();
+    let list: Result<Vec<_>, _> = elements.iter().map(|element| codec.copy(element)).collect();
+    Ok((codec.erase)(list?))
 }
 
 /// How values of type `T` are written and read. Made in one place per task, the only one that demands
@@ -245,7 +270,11 @@ impl<T> Codec<T> {
         }
     }
 
-    fn copy(&self, output: &Output) -> Result<T, OutputError> {
+    pub(crate) fn shared(&self, output: &Output) -> Result<Arc<T>, OutputError> {
+        (self.read)(output)
+    }
+
+    pub(crate) fn copy(&self, output: &Output) -> Result<T, OutputError> {
         match self.clone {
             Some(clone) => Ok(clone(&*(self.read)(output)?)),
             None => (self.parse)(output),

@@ -129,10 +129,10 @@ pub fn settled_map<T, U>(settled: Settled<T>, typed: impl FnOnce(Held<T>) -> U) 
     }
 }
 
-/// A list that a task can be mapped over.
+/// A list whose elements a task can take.
 #[diagnostic::on_unimplemented(
-    message = "`Each` maps over a list, and this task returns `{Self}`",
-    label = "not over a `Vec`",
+    message = "`Each` and `Pair` take elements of a list, and this task returns `{Self}`",
+    label = "not of a `Vec`",
     note = "let the task return a `Vec`, or take its output whole, as `T` or `&T`"
 )]
 pub trait List: 'static {
@@ -160,6 +160,13 @@ pub struct Element<L> {
     index: usize,
 }
 
+impl<L> Element<L> {
+    /// The element at an index that the list has.
+    pub(super) fn new(list: Arc<L>, index: usize) -> Self {
+        Self { list, index }
+    }
+}
+
 /// The element itself.
 pub fn item<L: List>(element: &Element<L>) -> &L::Item {
     &element.list.items()[element.index]
@@ -171,7 +178,7 @@ impl<L> fmt::Debug for Element<L> {
     }
 }
 
-/// How many elements there are to map over.
+/// How many elements there are.
 ///
 /// # Errors
 /// [`OutputError::Parse`] when the output does not read as the list.
@@ -197,7 +204,7 @@ where
         dependency: D::NAME.to_owned(),
         task_id: call.handle().task().to_string(),
     })?;
-    Ok(Element { list, index })
+    Ok(Element::new(list, index))
 }
 
 /// A copy of an element: a clone, or by way of JSON.
