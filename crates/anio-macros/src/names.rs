@@ -45,11 +45,21 @@ pub(crate) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str
 
 /// The nearest known name: edit distance with swaps of neighbours, at most a third of the longer name.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_within(3, name, known)
+}
+
+/// The nearest known type, which is nearer than names need be, since a type of the user's own may be called
+/// anything (`Page` is not `Pair`): at most a quarter of the longer name.
+pub(crate) fn nearest_type<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_within(4, name, known)
+}
+
+fn nearest_within<'a>(part: usize, name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
         .filter(|candidate| !candidate.is_empty())
         .map(|candidate| (edit_distance(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= name.len().max(candidate.len()).div_ceil(3))
+        .filter(|(distance, candidate)| *distance <= name.len().max(candidate.len()).div_ceil(part))
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -81,6 +91,23 @@ mod tests {
         assert_eq!(nearest("extrct", known), Some("extract"));
         assert_eq!(nearest("laod", known), Some("load"));
         assert_eq!(nearest("report", known), None);
+    }
+
+    #[test]
+    fn a_type_of_the_users_own_is_no_slip_of_the_finger() {
+        let known = ["Input", "Previous", "Each", "Pair", "Settled"];
+        for (name, near) in [
+            ("Pairs", Some("Pair")),
+            ("Pari", Some("Pair")),
+            ("Previus", Some("Previous")),
+            ("Imput", Some("Input")),
+            ("Setled", Some("Settled")),
+            ("Page", None),
+            ("Path", None),
+            ("Preview", None),
+        ] {
+            assert_eq!(nearest_type(name, known), near, "{name}");
+        }
     }
 
     #[test]

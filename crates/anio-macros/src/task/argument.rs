@@ -37,20 +37,22 @@ pub(super) fn bind(task: &Task, argument: &Argument, name: &Ident) -> TokenStrea
         }
         Kind::Each { position, access } => {
             let path = respan(path(task, *position), start);
-            let element = match access {
-                Access::Shared => quote_spanned!(start=> ::anio::__private::item(&#inner)),
-                Access::Copy => quote_spanned! {start=>
-                    ::anio::__private::each::<::anio::__private::ItemOf<#path>>(
-                        &#call,
-                        ::anio::__private::item(&#inner),
-                        (&&::anio::__private::Probe::<::anio::__private::ItemOf<#path>>::NEW).cloner(),
-                    )?
-                },
-            };
+            let element = element(&path, *access, &inner, start);
             let held_each = held_as(quote!(::anio::__private::Each(#element)));
             quote_spanned! {start=>
                 let #inner = ::anio::__private::element::<#path>(&#call, #position)?;
                 #held_each
+                let #name: #ty = #held.#value;
+            }
+        }
+        Kind::Pair { position, access, .. } => {
+            let path = respan(path(task, *position), start);
+            let [left, right] = ["left", "right"].map(|side| format_ident!("{name}_{side}", span = start));
+            let both = [&left, &right].map(|side| element(&path, *access, side, start));
+            let held_pair = held_as(quote!(::anio::__private::Pair(#(#both),*)));
+            quote_spanned! {start=>
+                let [#left, #right] = ::anio::__private::pair::<#path>(&#call, #position)?;
+                #held_pair
                 let #name: #ty = #held.#value;
             }
         }
@@ -96,6 +98,24 @@ pub(super) fn bind(task: &Task, argument: &Argument, name: &Ident) -> TokenStrea
                 let #name: #ty = #held.#value;
             }
         }
+        Kind::Previous { inner: wanted, access } => {
+            let result = &task.result;
+            let (read, given) = match access {
+                Access::Copy => (quote!(previous_copied::<Self, #result, #wanted>), quote!(#inner)),
+                Access::Shared => {
+                    let element = quote!(<Self as ::anio::__private::Tag<#result>>::Element);
+                    let shared =
+                        quote!(::anio::__private::previous_shared::<#wanted, #element>(#inner.as_ref()));
+                    (quote!(previous_read::<Self, #result>), shared)
+                }
+            };
+            let held_previous = held_as(quote!(::anio::__private::Previous(#given)));
+            quote_spanned! {start=>
+                let #inner = ::anio::__private::#read(&#call)?;
+                #held_previous
+                let #name: #ty = #held.#value;
+            }
+        }
         Kind::State { inner: state } => {
             let read = quote_spanned!(start=> #call.state::<#state>()?);
             let held_state = held_as(quote!(::anio::__private::State(#read)));
@@ -107,6 +127,21 @@ pub(super) fn bind(task: &Task, argument: &Argument, name: &Ident) -> TokenStrea
             quote_spanned!(start=> let #name: #ty = ::core::clone::Clone::clone(#call.handle());)
         }
         Kind::Handle { access: Access::Shared } => quote_spanned!(start=> let #name: #ty = #call.handle();),
+    }
+}
+
+/// An element of a list, as it is taken.
+fn element(path: &TokenStream, access: Access, element: &Ident, start: Span) -> TokenStream {
+    let call = local("call");
+    match access {
+        Access::Shared => quote_spanned!(start=> ::anio::__private::item(&#element)),
+        Access::Copy => quote_spanned! {start=>
+            ::anio::__private::each::<::anio::__private::ItemOf<#path>>(
+                &#call,
+                ::anio::__private::item(&#element),
+                (&&::anio::__private::Probe::<::anio::__private::ItemOf<#path>>::NEW).cloner(),
+            )?
+        },
     }
 }
 

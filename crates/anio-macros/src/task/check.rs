@@ -10,7 +10,7 @@ use syn::{
 };
 
 use crate::errors::Errors;
-use crate::names::{nearest, suggestion};
+use crate::names::{nearest, nearest_type, suggestion};
 use crate::task::callback::Callbacks;
 use crate::task::condition::{Condition, When};
 use crate::task::form;
@@ -18,13 +18,18 @@ use crate::task::parse::{Options, Parameter, ParsedTask};
 
 /// What a parameter may be, as every message about an unknown one says.
 const ALLOWED: &str = "a parameter is the output of a task (named after it, or marked `#[from(path)]`), or one of \
-                       Input<T>, State<T>, &Context, &mut Context, TaskHandle";
+                       Input<T>, Previous<T>, State<T>, &Context, &mut Context, TaskHandle";
 
 /// How what became of a dependency is taken.
 const SETTLED: &str = "write `Settled<T>` or `Settled<&T>`, where `T` is the output of the task";
 
+/// How elements of a list are taken.
+const ELEMENTS: &str =
+    "write `Each<T>` or `Each<&T>`, `Pair<T>` or `Pair<&T>`, where the task returns a list of `T`";
+
 /// The types that make a parameter something else than an output.
-const EXTRACTORS: [&str; 6] = ["Input", "State", "Context", "TaskHandle", "Each", "Settled"];
+const EXTRACTORS: [&str; 8] =
+    ["Input", "Previous", "State", "Context", "TaskHandle", "Each", "Pair", "Settled"];
 
 /// Where a task stands: what the names of its parameters can mean.
 pub(crate) enum Scope<'a> {
@@ -59,6 +64,10 @@ pub(crate) struct Task {
     pub(crate) condition: Option<Condition>,
     /// The function of the inputs that decides whether the task runs.
     pub(crate) guard: Option<Path>,
+    /// The word that either stands behind.
+    pub(crate) when_key: Option<Ident>,
+    /// The function that says when a map has enough.
+    pub(crate) until: Option<Path>,
     pub(crate) callbacks: Callbacks,
     /// The tasks that the condition asks about.
     pub(crate) asked: Vec<Asked>,
@@ -79,10 +88,14 @@ pub(crate) enum Kind {
     Output { position: usize, access: Access },
     /// One element of the output of the dependency at this position.
     Each { position: usize, access: Access },
+    /// Two elements of the output of the dependency at this position, of this type.
+    Pair { position: usize, inner: Type, access: Access },
     /// What became of the dependency at this position, whose output is of this type.
     Settled { position: usize, inner: Type, access: Access },
     /// The run's input, of this type.
     Input { inner: Type, access: Access },
+    /// What the step before returned, of this type.
+    Previous { inner: Type, access: Access },
     /// A shared value of this type.
     State { inner: Type },
     /// The context.
@@ -128,6 +141,8 @@ pub(crate) enum Edge {
     Settled,
     /// With the place of the parameter's type.
     Each(Span),
+    /// The same.
+    Pairs(Span),
 }
 
 impl Task {
@@ -160,6 +175,8 @@ pub(crate) fn task(parsed: ParsedTask, scope: &Scope<'_>, errors: &mut Errors) -
         after,
         dependencies,
         when,
+        when_key,
+        until,
         callbacks,
         parameters,
         source_hash,
@@ -194,6 +211,8 @@ pub(crate) fn task(parsed: ParsedTask, scope: &Scope<'_>, errors: &mut Errors) -
         dependencies,
         condition,
         guard,
+        when_key,
+        until,
         callbacks,
         asked,
         result,
@@ -297,14 +316,14 @@ impl VisitMut for Borrows {
 }
 
 /// A type as text, without the spaces between its tokens.
-fn shown(ty: &Type) -> String {
+pub(super) fn shown(ty: &Type) -> String {
     let text = ty.to_token_stream().to_string();
     [("& ", "&"), (" < ", "<"), (" <", "<"), ("< ", "<"), (" >", ">"), (" ,", ","), (" :: ", "::")]
         .iter()
         .fold(text, |text, (from, to)| text.replace(from, to))
 }
 
-/// One context, one input.
+/// One context, one input, one step before.
 fn check_once(task: &Task, errors: &mut Errors) {
     let mut once = |is: fn(&Kind) -> bool, message: &str| {
         for argument in task.arguments.iter().filter(|argument| is(&argument.kind)).skip(1) {
@@ -313,6 +332,8 @@ fn check_once(task: &Task, errors: &mut Errors) {
     };
     once(|kind| matches!(kind, Kind::Context { .. }), "the context is a parameter already");
     once(|kind| matches!(kind, Kind::Input { .. }), "the run's input is a parameter already");
+    let message = "what the step before returned is a parameter already";
+    once(|kind| matches!(kind, Kind::Previous { .. }), message);
 }
 
 /// What is known of a task while its parameters are read.
@@ -352,7 +373,7 @@ impl Known<'_, '_> {
     fn output(&mut self, path: Path, sibling: Option<usize>, ty: Type) -> Option<Argument> {
         if let Some((_, word)) = self.extractor(&ty) {
             let message = format!(
-                "the output of a task is taken as `T`, `&T`, `Each<T>` or `Settled<T>`, not as `{word}`"
+                "the output of a task is taken as `T`, `&T`, `Each<T>`, `Pair<T>` or `Settled<T>`, not as `{word}`"
             );
             self.errors.at(&ty, message);
             return None;
@@ -367,18 +388,26 @@ impl Known<'_, '_> {
                 self.errors.at(&ty, SETTLED);
                 return None;
             }
+            Type::Reference(reference) if is_element(&strip(&reference.elem)) => {
+                self.errors.at(&ty, ELEMENTS);
+                return None;
+            }
             Type::Reference(_) => (Edge::Value, Kind::Output { position, access: Access::Shared }),
-            ty => match (inner(ty, "Each"), inner(ty, "Settled")) {
-                (Some(inner), _) => (Edge::Each(ty.span()), Kind::Each { position, access: access(&inner) }),
-                (None, Some(inner)) => {
+            ty => match ["Each", "Pair", "Settled"].map(|wrapper| inner(ty, wrapper)) {
+                [Some(inner), ..] => (Edge::Each(ty.span()), Kind::Each { position, access: access(&inner) }),
+                [_, Some(inner), _] => {
+                    let access = access(&inner);
+                    (Edge::Pairs(ty.span()), Kind::Pair { position, inner: referent(inner), access })
+                }
+                [.., Some(inner)] => {
                     let access = access(&inner);
                     (Edge::Settled, Kind::Settled { position, inner, access })
                 }
-                (None, None) if named(ty, "Settled") => {
+                _ if named(ty, "Settled") => {
                     self.errors.at(ty, SETTLED);
                     return None;
                 }
-                (None, None) => (Edge::Value, Kind::Output { position, access: Access::Copy }),
+                _ => (Edge::Value, Kind::Output { position, access: Access::Copy }),
             },
         };
         self.add(Target::Path(path), edge, sibling).then_some(Argument { kind, ty })
@@ -401,11 +430,15 @@ impl Known<'_, '_> {
                 let access = access(&ty);
                 Kind::Input { inner: referent(ty), access }
             }),
+            ("Previous", None) => inner(&target, "Previous").map(|ty| {
+                let access = access(&ty);
+                Kind::Previous { inner: referent(ty), access }
+            }),
             ("State", None) => inner(&target, "State").map(|inner| Kind::State { inner }),
             ("Context", Some(mutable)) => Some(Kind::Context { mutable }),
             ("TaskHandle", None) => Some(Kind::Handle { access: Access::Copy }),
             ("TaskHandle", Some(false)) => Some(Kind::Handle { access: Access::Shared }),
-            ("Input" | "State" | "Context" | "TaskHandle", _) => None,
+            ("Input" | "Previous" | "State" | "Context" | "TaskHandle", _) => None,
             _ => return None,
         };
         if kind.is_none() {
@@ -413,6 +446,7 @@ impl Known<'_, '_> {
                 "Context" => "`&Context` or `&mut Context`",
                 "TaskHandle" => "`TaskHandle` or `&TaskHandle`",
                 "Input" => "`Input<T>` or `Input<&T>`",
+                "Previous" => "`Previous<T>` or `Previous<&T>`",
                 _ => "`State<T>`",
             };
             self.errors.at(ty, format!("write {right}"));
@@ -433,7 +467,7 @@ impl Known<'_, '_> {
             }
             _ => String::new(),
         };
-        let near = match (self.scope, nearest(&word, EXTRACTORS)) {
+        let near = match (self.scope, nearest_type(&word, EXTRACTORS)) {
             (_, Some(near)) if near != word => {
                 self.errors.at(ty, format!("`{word}` is unknown; did you mean `{near}`?\n{ALLOWED}"));
                 return;
@@ -544,6 +578,11 @@ fn strip(ty: &Type) -> Type {
 /// Whether the last segment of the type's path is this.
 fn named(ty: &Type, name: &str) -> bool {
     matches!(ty, Type::Path(ty) if ty.path.segments.last().is_some_and(|last| last.ident == name))
+}
+
+/// Whether this is an element, or two, of a list.
+fn is_element(ty: &Type) -> bool {
+    inner(ty, "Each").is_some() || inner(ty, "Pair").is_some()
 }
 
 /// The `T` of a `Wrapper<T>`.

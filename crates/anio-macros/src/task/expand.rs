@@ -16,6 +16,7 @@ use crate::task::argument;
 use crate::task::callback::{callbacks, place};
 use crate::task::check::{Dependency, Edge, Kind, Target, Task};
 use crate::task::condition::Condition;
+use crate::task::form::{self, Form};
 use crate::task::parse::{Backoff, BackoffKind, Options, RetryCondition};
 
 /// The function and its task.
@@ -46,10 +47,15 @@ fn around(task: &Task, depends: &TokenStream, asks: &TokenStream, definition: &T
     let Task { function, name, result, .. } = task;
     let (vis, ident) = (&function.vis, task.ident());
     let tag = format_ident!("__anio_{}", ident, span = ident.span());
-    let shape = if task.is_mapped() { quote!(Many) } else { quote!(One) };
+    let shape = match task.form() {
+        Form::Once => quote!(One),
+        Form::Mapped | Form::Steps => quote!(Many),
+        Form::Tree => quote!(Tree),
+    };
     let doc = format!("The task `{name}`, named in types.");
     let (start, _) = ends(result);
-    let ok = ok(result);
+    let is_option = task.form() == Form::Steps && form::no_option(result).is_none();
+    let returned = if is_option { of_result("StepOf", result) } else { ok(result) };
     let element = quote_spanned!(start=> <Self as ::anio::__private::Tag<#result>>::Element);
     // The only place that demands that the output serialises; told under the function's return type.
     let codec = quote_spanned! {start=>
@@ -70,7 +76,7 @@ fn around(task: &Task, depends: &TokenStream, asks: &TokenStream, definition: &T
 
         #[allow(private_interfaces, unused_imports, unused_qualifications, clippy::all, clippy::pedantic)]
         impl ::anio::__private::Tag<#result> for #tag {
-            type Element = #ok;
+            type Element = #returned;
             type Shape = ::anio::__private::#shape;
 
             const NODE: &'static ::anio::__private::Node = {
@@ -117,16 +123,26 @@ fn definition(task: &Task) -> TokenStream {
         let condition = self::condition(condition);
         quote!(condition: ::core::option::Option::Some(#condition),)
     });
+    let element = quote!(<Self as ::anio::__private::Tag<#result>>::Element);
+    let until = task.until.as_ref().map(|path| {
+        let fold = form::fold(path, &element);
+        quote!(until: ::core::option::Option::Some(#fold),)
+    });
+    let steps = (task.form() == Form::Steps).then(|| quote!(steps: true,));
+    let check_pairs = check_pairs(task);
     let callbacks = callbacks(&task.callbacks).map(|callbacks| quote!(callbacks: #callbacks,));
     let body = body(task);
     quote! {
         use ::anio::__private::{ViaBox as _, ViaClone as _, ViaInto as _, ViaJson as _, ViaNothing as _};
+        #check_pairs
         ::anio::__private::TaskDefinition {
             dependencies: ::anio::__private::Vec::from([#(#dependencies),*]),
             options: #options,
             #condition
             #callbacks
-            output_type: ::anio::__private::type_name::<<Self as ::anio::__private::Tag<#result>>::Element>(),
+            #until
+            #steps
+            output_type: ::anio::__private::type_name::<#element>(),
             uses_context: #uses_context,
             gather: <<Self as ::anio::__private::Tag<#result>>::Shape as ::anio::__private::Shape>::gather::<Self, #result>(),
             check_input: #check_input,
@@ -147,6 +163,10 @@ fn dependency(dependency: &Dependency) -> TokenStream {
                 Edge::Each(place) => {
                     let path = respan(path.to_token_stream(), place);
                     quote_spanned!(place=> Each(::anio::__private::count::<#path>))
+                }
+                Edge::Pairs(place) => {
+                    let path = respan(path.to_token_stream(), place);
+                    quote_spanned!(place=> Pairs(::anio::__private::count::<#path>))
                 }
             };
             (quote!(<#path as ::anio::__private::TaskType>::NAME), edge)
@@ -241,7 +261,7 @@ fn duration(duration: std::time::Duration) -> TokenStream {
 /// The closure that reads the arguments, calls the function and stores what it returned.
 fn body(task: &Task) -> TokenStream {
     let (ident, result) = (task.ident(), &task.result);
-    let (call, context, value) = (local("call"), local("context"), local("value"));
+    let (call, context) = (local("call"), local("context"));
     let names: Vec<_> = (0..task.arguments.len()).map(|i| local(&format!("argument_{i}"))).collect();
     let arguments =
         task.arguments.iter().zip(&names).map(|(argument, name)| argument::bind(task, argument, name));
@@ -259,16 +279,22 @@ fn body(task: &Task) -> TokenStream {
     let returned = quote_spanned! {start=>
         ::anio::__private::ResultType::into_result(#function(#(#names),*)#wait)
     };
-    let error = Ident::new("__anio_error", start);
+    let (value, error) = (Ident::new("__anio_value", start), Ident::new("__anio_error", start));
     let convert = quote_spanned!(start=> (&&&::anio::__private::Probe::of(&#error)).convert(#error));
     let guard = task.guard.as_ref().map(|path| guard(task, path, &names));
+    let finish = if task.form() == Form::Steps {
+        let value = quote_spanned!(start=> ::anio::__private::Step::into_step(#value));
+        quote!(::anio::__private::finish_step::<Self, #result>(&#call, #value, #writes))
+    } else {
+        quote!(::anio::__private::finish::<Self, #result>(&#call, #value, #writes))
+    };
     let run = quote! {
         #[allow(unused_mut)]
         #take
         #(#arguments)*
         #guard
         match #returned {
-            ::core::result::Result::Ok(#value) => ::anio::__private::finish::<Self, #result>(&#call, #value, #writes),
+            ::core::result::Result::Ok(#value) => #finish,
             ::core::result::Result::Err(#error) => ::core::result::Result::Err(#convert),
         }
     };
@@ -303,10 +329,26 @@ fn guard(task: &Task, path: &Path, names: &[Ident]) -> TokenStream {
     }
 }
 
+/// Demands that a task over pairs returns what it is given two of; told under its return type.
+fn check_pairs(task: &Task) -> Option<TokenStream> {
+    let given = task.arguments.iter().find_map(|argument| match &argument.kind {
+        Kind::Pair { inner, .. } => Some(inner),
+        _ => None,
+    })?;
+    let returned = ok(&task.result);
+    Some(quote!(::anio::__private::check_pairs::<#returned, #given>();))
+}
+
 /// `OkOf<R>`, from the first token of the type to its last.
 fn ok(result: &Type) -> TokenStream {
+    of_result("OkOf", result)
+}
+
+/// The same with another type that follows from what the function returns.
+fn of_result(alias: &str, result: &Type) -> TokenStream {
     let (start, end) = ends(result);
-    let open = quote_spanned!(start=> ::anio::__private::OkOf<);
+    let alias = Ident::new(alias, start);
+    let open = quote_spanned!(start=> ::anio::__private::#alias<);
     let close = quote_spanned!(end=> >);
     quote!(#open #result #close)
 }

@@ -15,9 +15,10 @@ use crate::literal::{Zero, duration, rate};
 use crate::names::{check_ident, check_literal, suggestion};
 use crate::task::callback::Callbacks;
 use crate::task::condition::{When, when};
+use crate::task::form;
 
 /// All entries of `#[task(..)]`.
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 23] = [
     "name",
     "after",
     "retry",
@@ -29,6 +30,7 @@ const KNOWN: [&str; 22] = [
     "blocking",
     "pool",
     "when",
+    "until",
     "on_success",
     "on_failure",
     "id",
@@ -55,6 +57,10 @@ pub(crate) struct ParsedTask {
     pub(crate) after: Vec<Path>,
     pub(crate) dependencies: Vec<LitStr>,
     pub(crate) when: Option<When>,
+    /// The word that the condition stands behind.
+    pub(crate) when_key: Option<Ident>,
+    /// The function that says when a map has enough.
+    pub(crate) until: Option<Path>,
     pub(crate) callbacks: Callbacks,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) source_hash: u64,
@@ -162,6 +168,7 @@ pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Er
     let (mut after, mut dependencies) = (Vec::new(), Vec::new());
     let (mut conditions, mut retry_key) = (Vec::new(), None);
     let mut asks_for_retries = false;
+    let mut until = None;
     let mut callbacks = Callbacks::default();
     for entry in entries("`#[task]`", arguments, Between::Equals, &KNOWN, errors) {
         match entry.key.to_string().as_str() {
@@ -196,6 +203,7 @@ pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Er
                 options.retry_condition = errors.take(RetryCondition::read(&entry));
             }
             "when" | "trigger_rules" => conditions.push(entry),
+            "until" => until = errors.take(form::until(&entry)),
             "on_success" | "on_failure" => callbacks.read(&entry, errors),
             _ => keyed.read(entry, errors),
         }
@@ -203,6 +211,7 @@ pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Er
     for second in conditions.iter().skip(1) {
         errors.at(&second.key, "`when` and `trigger_rules` are the same thing; give one of them");
     }
+    let when_key = conditions.first().map(|entry| entry.key.clone());
     let when = conditions.first().and_then(|entry| when(entry, errors));
     if let Some(key) = retry_key.filter(|_| !keyed.says_attempts() && !asks_for_retries) {
         let message = "`retry_condition` says nothing without `retry_attempts`, the number of all attempts, or `retry(..)`";
@@ -234,6 +243,8 @@ pub(crate) fn task(arguments: TokenStream, mut function: ItemFn, errors: &mut Er
         after,
         dependencies,
         when,
+        when_key,
+        until,
         callbacks,
         parameters,
         source_hash,
