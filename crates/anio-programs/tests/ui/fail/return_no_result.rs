@@ -18,6 +18,16 @@ mod flow {
     }
 
     #[task]
+    pub fn step(previous: Previous<u32>) -> Option<u32> {
+        previous.0
+    }
+
+    #[task]
+    pub fn pair(list: Pair<Option<u32>>) -> Option<u32> {
+        list.0.or(list.1)
+    }
+
+    #[task]
     pub fn something() -> impl Sized {
         1
     }
