@@ -2,14 +2,17 @@
 
 #![expect(unreachable_pub, reason = "tasks are written here as a user writes them")]
 
+mod call;
+
 use std::error::Error;
 use std::sync::Arc;
 
-use anio::context::Scope;
 use anio::prelude::*;
-use anio::task::{Argument, Edge, Never, States, TaskCall, TaskDefinition};
-use anio::{Lane, Output, RunId, TaskName, TaskReturn, TaskType, WorkflowName};
+use anio::task::{Edge, TaskDefinition};
+use anio::{Lane, Output, TaskReturn, TaskType};
 use serde::{Deserialize, Serialize};
+
+use self::call::{Call, RUN, json};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Flight {
@@ -112,68 +115,6 @@ mod flow {
     }
 }
 
-/// What a body is called with.
-struct Call {
-    input: Output,
-    arguments: Vec<Option<Argument>>,
-    states: States,
-}
-
-impl Call {
-    fn new() -> Self {
-        let mut states = States::default();
-        states.insert(Arc::new(Factor(10)));
-        Self { input: json("null"), arguments: Vec::new(), states }
-    }
-
-    fn input(mut self, input: Output) -> Self {
-        self.input = input;
-        self
-    }
-
-    fn argument(self, task: &str, value: Output) -> Self {
-        self.add(task, value, None)
-    }
-
-    fn element(self, task: &str, value: Output, element: u32) -> Self {
-        self.add(task, value, Some(element))
-    }
-
-    fn add(mut self, task: &str, value: Output, element: Option<u32>) -> Self {
-        self.arguments.push(Some(Argument {
-            task: TaskName::trusted(task),
-            settled: anio::task::Settled::Succeeded(value),
-            element,
-            is_pair: false,
-        }));
-        self
-    }
-
-    fn run<T: TaskType>(self) -> Result<TaskReturn> {
-        let TaskDefinition { name, task, .. } = T::definition();
-        let run_id = RUN.parse::<RunId>().expect("it is a UUID");
-        let (workflow, name) = (WorkflowName::trusted("flow"), TaskName::trusted(name));
-        let handle = TaskHandle::new(run_id, workflow, name, None, 2, Arc::new(Never));
-        let scope = Arc::new(Scope::of_input(self.input.json()));
-        let call = TaskCall::new(handle, self.input, self.arguments, scope, Arc::new(self.states));
-        futures::executor::block_on(task.run(call))
-    }
-
-    fn output<T: TaskType>(self) -> String {
-        self.run::<T>().expect("the task succeeds").output.json().get().to_owned()
-    }
-
-    fn error<T: TaskType>(self) -> TaskError {
-        self.run::<T>().expect_err("the task fails")
-    }
-}
-
-const RUN: &str = "01938e2a-7c00-7000-8000-000000000001";
-
-fn json(text: &str) -> Output {
-    Output::from_json(text).expect("the text is JSON")
-}
-
 /// The flights, once as another task of this process left them and once as the store gives them back.
 fn flights() -> [Output; 2] {
     let flights = vec![Flight { minutes: 3 }, Flight { minutes: 4 }];
@@ -185,7 +126,10 @@ fn an_output_is_read_as_the_parameter_says() {
     for load in flights() {
         assert_eq!(Call::new().argument("load", load.clone()).output::<flow::copied>(), "3");
         assert_eq!(Call::new().argument("load", load.clone()).output::<flow::shared>(), "7");
-        assert_eq!(Call::new().element("load", load.clone(), 1).output::<flow::each>(), "40");
+        assert_eq!(
+            Call::new().state(Factor(10)).element("load", load.clone(), 1).output::<flow::each>(),
+            "40"
+        );
         assert_eq!(Call::new().element("load", load, 0).output::<flow::each_shared>(), "3");
     }
 }
@@ -268,8 +212,7 @@ fn a_task_can_look_at_context_and_handle() {
 #[test]
 fn a_state_that_is_not_registered_is_a_fatal_error() {
     let [load, _] = flights();
-    let call = Call { states: States::default(), ..Call::new().element("load", load, 0) };
-    let error = call.error::<flow::each>();
+    let error = Call::new().element("load", load, 0).error::<flow::each>();
     assert!(error.is_fatal() && error.to_string().contains("Factor"), "{error}");
 }
 
