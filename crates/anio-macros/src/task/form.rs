@@ -77,12 +77,9 @@ pub(super) fn check(task: &Task, errors: &mut Errors) {
     check_until(task, errors);
 }
 
-fn is_of_a_list(argument: &&Argument) -> bool {
-    matches!(argument.kind, Kind::Each { .. } | Kind::Pair { .. })
-}
-
 /// One list whose elements are taken.
 fn check_lists(task: &Task, errors: &mut Errors) {
+    let is_of_a_list = |argument: &&Argument| matches!(argument.kind, Kind::Each { .. } | Kind::Pair { .. });
     for argument in task.arguments.iter().filter(is_of_a_list).skip(1) {
         errors.at(
             &argument.ty,
