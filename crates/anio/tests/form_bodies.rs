@@ -31,6 +31,7 @@ impl<'de> Deserialize<'de> for Unreadable {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "`until` gives each output by reference")]
 fn is_enough(sum: &mut u64, square: &u64) -> ControlFlow<()> {
     *sum += square;
     if *sum > 10 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

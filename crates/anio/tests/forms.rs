@@ -61,6 +61,7 @@ mod tree {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "`until` gives each output by reference")]
 fn is_enough(sum: &mut u64, square: &u64) -> ControlFlow<()> {
     *sum += square;
     if *sum > 1000 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

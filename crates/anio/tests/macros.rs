@@ -5,7 +5,6 @@
 mod call;
 
 use std::error::Error;
-use std::sync::Arc;
 
 use anio::prelude::*;
 use anio::task::{Edge, TaskDefinition};

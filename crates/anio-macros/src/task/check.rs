@@ -5,9 +5,7 @@ use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
-use syn::{
-    GenericArgument, Ident, ItemFn, LitStr, Pat, Path, PathArguments, ReturnType, Type, TypePath, parse_quote,
-};
+use syn::{Ident, ItemFn, LitStr, Pat, Path, ReturnType, Type, TypePath, parse_quote};
 
 use crate::errors::Errors;
 use crate::names::{nearest, nearest_type, suggestion};
@@ -15,6 +13,7 @@ use crate::task::callback::Callbacks;
 use crate::task::condition::{Condition, When};
 use crate::task::form;
 use crate::task::parse::{Options, Parameter, ParsedTask};
+use crate::task::types::{access, inner, is_element, named, referent, shown, strip};
 
 /// What a parameter may be, as every message about an unknown one says.
 const ALLOWED: &str = "a parameter is the output of a task (named after it, or marked `#[from(path)]`), or one of \
@@ -315,14 +314,6 @@ impl VisitMut for Borrows {
     }
 }
 
-/// A type as text, without the spaces between its tokens.
-pub(super) fn shown(ty: &Type) -> String {
-    let text = ty.to_token_stream().to_string();
-    [("& ", "&"), (" < ", "<"), (" <", "<"), ("< ", "<"), (" >", ">"), (" ,", ","), (" :: ", "::")]
-        .iter()
-        .fold(text, |text, (from, to)| text.replace(from, to))
-}
-
 /// One context, one input, one step before.
 fn check_once(task: &Task, errors: &mut Errors) {
     let mut once = |is: fn(&Kind) -> bool, message: &str| {
@@ -563,46 +554,5 @@ impl Known<'_, '_> {
             Scope::Alone => None,
             Scope::Module(module) => module.tasks.iter().position(|task| task.ident == ident),
         }
-    }
-}
-
-/// The type without parentheses and invisible groups.
-fn strip(ty: &Type) -> Type {
-    match ty {
-        Type::Paren(inner) => strip(&inner.elem),
-        Type::Group(inner) => strip(&inner.elem),
-        other => other.clone(),
-    }
-}
-
-/// Whether the last segment of the type's path is this.
-fn named(ty: &Type, name: &str) -> bool {
-    matches!(ty, Type::Path(ty) if ty.path.segments.last().is_some_and(|last| last.ident == name))
-}
-
-/// Whether this is an element, or two, of a list.
-fn is_element(ty: &Type) -> bool {
-    inner(ty, "Each").is_some() || inner(ty, "Pair").is_some()
-}
-
-/// The `T` of a `Wrapper<T>`.
-fn inner(ty: &Type, wrapper: &str) -> Option<Type> {
-    let Type::Path(TypePath { path, qself: None, .. }) = ty else { return None };
-    let last = path.segments.last().filter(|last| last.ident == wrapper)?;
-    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
-    match arguments.args.iter().collect::<Vec<_>>()[..] {
-        [GenericArgument::Type(inner)] => Some(inner.clone()),
-        _ => None,
-    }
-}
-
-fn access(ty: &Type) -> Access {
-    if matches!(strip(ty), Type::Reference(_)) { Access::Shared } else { Access::Copy }
-}
-
-fn referent(ty: Type) -> Type {
-    match strip(&ty) {
-        Type::Reference(reference) => *reference.elem,
-        _ => ty,
     }
 }

@@ -18,6 +18,7 @@ use crate::task::check::{Dependency, Edge, Kind, Target, Task};
 use crate::task::condition::Condition;
 use crate::task::form::{self, Form};
 use crate::task::parse::{Backoff, BackoffKind, Options, RetryCondition};
+use crate::task::types::no_option;
 
 /// The function and its task.
 pub(crate) fn task(task: &Task) -> TokenStream {
@@ -54,7 +55,7 @@ fn around(task: &Task, depends: &TokenStream, asks: &TokenStream, definition: &T
     };
     let doc = format!("The task `{name}`, named in types.");
     let (start, _) = ends(result);
-    let is_option = task.form() == Form::Steps && form::no_option(result).is_none();
+    let is_option = task.form() == Form::Steps && no_option(result).is_none();
     let returned = if is_option { of_result("StepOf", result) } else { ok(result) };
     let element = quote_spanned!(start=> <Self as ::anio::__private::Tag<#result>>::Element);
     // The only place that demands that the output serialises; told under the function's return type.

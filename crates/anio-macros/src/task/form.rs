@@ -4,12 +4,13 @@
 use proc_macro2::TokenStream;
 use quote::quote_spanned;
 use syn::parse::Parser;
-use syn::{GenericArgument, Path, PathArguments, ReturnType, Type, TypePath};
+use syn::{Path, ReturnType};
 
 use crate::entry::{Entry, Value};
 use crate::errors::Errors;
 use crate::task::callback::place;
-use crate::task::check::{Argument, Edge, Kind, Task, shown};
+use crate::task::check::{Argument, Edge, Kind, Task};
+use crate::task::types::{no_option, shown};
 
 /// How many task runs a task has.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -126,24 +127,12 @@ fn check_steps(task: &Task, errors: &mut Errors) {
         let message = format!(
             "a task that goes step by step returns an `Option`: write `-> Result<Option<{}>>`, with `Ok(Some(..))` for \
              one more element of its list and `Ok(None)` to end",
-            shown(ty)
+            shown(&ty)
         );
-        errors.at(ty, message);
+        errors.at(&ty, message);
     }
     if let Some(key) = task.when_key.as_ref().filter(|_| task.condition.is_some() || task.guard.is_some()) {
         errors.at(key, DECIDES);
-    }
-}
-
-/// The `T` of a `Result<T>` that is no `Option` as it is written; what a type of another name is, rustc knows.
-pub(super) fn no_option(result: &Type) -> Option<&Type> {
-    let Type::Path(TypePath { path, .. }) = result else { return None };
-    let last = path.segments.last().filter(|last| last.ident == "Result")?;
-    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
-    match arguments.args.first()? {
-        GenericArgument::Type(Type::Path(ok)) if ok.path.segments.last()?.ident == "Option" => None,
-        GenericArgument::Type(ok) => Some(ok),
-        _ => None,
     }
 }
 

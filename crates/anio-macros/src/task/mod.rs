@@ -7,6 +7,7 @@ mod condition;
 pub(crate) mod expand;
 mod form;
 pub(crate) mod parse;
+mod types;
 
 use proc_macro2::TokenStream;
 use quote::quote;
