@@ -147,7 +147,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let directory = tempfile::tempdir()?;
     for (job, half) in [("tree", 500), ("pages", 100), ("search", 30)] {
-        let n_executed = || fs::read_to_string(directory.path().join(job)).map_or(0, |log| log.lines().count());
+        let n_executed =
+            || fs::read_to_string(directory.path().join(job)).map_or(0, |log| log.lines().count());
         let start = || Command::new(std::env::current_exe()?).arg(job).arg(directory.path()).spawn();
         let mut worker = start()?;
         while n_executed() < half {

@@ -204,7 +204,7 @@ impl Map {
         match self.form {
             Form::List | Form::Stream | Form::Steps => self.gathered(gather).clone(),
             Form::Tree => match self.runs.first() {
-                Some(last) => last.output().expect("a tree that succeeded has its last value").clone(),
+                Some(root) => root.output().expect("a tree that succeeded has its last value").clone(),
                 None => self.value(0, list.expect("a tree is over a list")),
             },
         }

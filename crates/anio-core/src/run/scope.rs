@@ -24,7 +24,8 @@ impl Scopes {
         // One that takes the elements of steps as they come sees what the steps saw: what they write is whole
         // when they have ended.
         let steps = plan.task(task).mapped_over().filter(|_| plan.task(task).streams).map(|(steps, _)| steps);
-        let dependencies_of = |task: u32| plan.task(task).dependencies.iter().map(|(dependency, _)| *dependency);
+        let dependencies_of =
+            |task: u32| plan.task(task).dependencies.iter().map(|(dependency, _)| *dependency);
         let sees = dependencies_of(task).filter(|dependency| Some(*dependency) != steps);
         let sees: Vec<u32> = sees.chain(steps.into_iter().flat_map(dependencies_of)).collect();
         // Depth first, without recursion: a chain may be a million tasks long.

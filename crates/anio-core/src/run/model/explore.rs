@@ -22,8 +22,9 @@ use std::fmt::Write as _;
 
 use super::action::Action;
 use super::case::{Ask, Case};
+use super::ledger::Ledger;
 use super::plant::Plant;
-use super::rule::{Broken, Ledger, Rule, check};
+use super::rule::{Broken, Rule, check};
 use super::worker::{Record, Worker};
 use super::world::World;
 use crate::run::control::Halt;
@@ -251,7 +252,9 @@ impl Key<'_> {
                 FactKind::Stopped { running } => {
                     self.number(10);
                     self.length(running.len());
-                    running.iter().for_each(|index| self.number(*index));
+                    for index in running {
+                        self.number(*index);
+                    }
                 }
             }
         }

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::case::{Case, INPUT};
+use super::ledger::Ledger;
 use super::plant::Plant;
-use super::rule::{Broken, Checked, Ledger, Rule, check};
+use super::rule::{Broken, Checked, Rule, check};
 use super::worker::Record;
 use crate::name::RunId;
 use crate::output::Output;

@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use super::action::{Action, Who};
 use super::case::{Ask, Case};
+use super::ledger::Ledger;
 use super::plant::Plant;
-use super::rule::{Broken, Checked, Ledger, Rule, check, name};
+use super::rule::{Broken, Checked, Rule, check, name};
 use super::store::{Store, fresh, panicked, replay};
 use super::worker::{Record, Worker};
 use crate::error::FailureKind;
