@@ -7,6 +7,7 @@ mod stores;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anio::TaskSummary;
 use anio::prelude::*;
@@ -17,15 +18,29 @@ use tokio::sync::Notify;
 
 /// How many bodies were executed.
 #[derive(Clone, Default)]
-struct Executed(Arc<AtomicU64>);
+struct Executed {
+    n: Arc<AtomicU64>,
+    /// Tells of the body that stops at this number and never ends.
+    stuck: Option<(u64, Arc<Notify>)>,
+}
 
 impl Executed {
-    fn count(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::SeqCst)
+    fn count(&self) {
+        self.n.fetch_add(1, Ordering::SeqCst);
+    }
+
+    async fn count_or_stick(&self, number: u64) {
+        if let Some((at, stuck)) = &self.stuck
+            && *at == number
+        {
+            stuck.notify_one();
+            std::future::pending::<()>().await;
+        }
+        self.count();
     }
 
     fn n(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+        self.n.load(Ordering::SeqCst)
     }
 }
 
@@ -78,7 +93,7 @@ mod squares {
 
     #[task(until = is_enough)]
     pub async fn square(numbers: Each<u64>, executed: State<Executed>) -> Result<u64> {
-        executed.count();
+        executed.count_or_stick(*numbers).await;
         Ok(*numbers * *numbers)
     }
 
@@ -99,8 +114,13 @@ mod feed {
 
     /// Gives the items 1 to 12; its input says after which the source breaks down.
     #[task]
-    pub async fn item(previous: Previous<&Item>, last: Input<u32>) -> Result<Option<Item>> {
+    pub async fn item(
+        previous: Previous<&Item>,
+        last: Input<u32>,
+        executed: State<Executed>,
+    ) -> Result<Option<Item>> {
         let number = previous.0.map_or(1, |item| item.number + 1);
+        executed.count_or_stick(u64::from(number)).await;
         if number > *last {
             return Err(TaskError::fatal("the source is gone"));
         }
@@ -163,6 +183,7 @@ async fn engine(url: &str, concurrency: usize, executed: &Executed) -> Engine {
         .concurrency(concurrency)
         .state(executed.clone())
         .state(Notify::new())
+        .shutdown_grace(Duration::ZERO)
         .start()
         .await
         .unwrap()
@@ -321,6 +342,38 @@ fn a_file_that_is_opened_again_has_the_same_outcomes() {
             assert_eq!(shown(&second.run_handle(id).await.unwrap()).await, (id, before));
         }
         second.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_map_and_steps_that_were_cut_off_go_on_where_they_were() {
+    on_sqlite_file(async |url| {
+        // One element after the other: 9 squares, and then 5 more are enough.
+        let stuck = Arc::new(Notify::new());
+        let executed = Executed { stuck: Some((10, Arc::clone(&stuck))), ..Executed::default() };
+        let first = engine(&url, 1, &executed).await;
+        let map = first.submit(squares::workflow(), ()).await.unwrap().id();
+        stuck.notified().await;
+        assert_eq!(executed.n(), 9);
+        first.shutdown().await.unwrap();
+        let executed = Executed::default();
+        let second = engine(&url, 1, &executed).await;
+        let outcome = second.run_handle(map).await.unwrap().wait().await.unwrap().ok().unwrap();
+        assert_eq!((outcome.output::<squares::total>().unwrap(), executed.n()), (1015, 5));
+        second.shutdown().await.unwrap();
+
+        // 9 steps, and then 3 more and the one that finds the end.
+        let executed = Executed { stuck: Some((10, Arc::clone(&stuck))), ..Executed::default() };
+        let third = engine(&url, 2, &executed).await;
+        let steps = third.submit(feed::workflow(), 13).await.unwrap().id();
+        stuck.notified().await;
+        assert_eq!(executed.n(), 9);
+        third.shutdown().await.unwrap();
+        let executed = Executed::default();
+        let fourth = engine(&url, 2, &executed).await;
+        let outcome = fourth.run_handle(steps).await.unwrap().wait().await.unwrap().ok().unwrap();
+        assert_eq!((outcome.output::<feed::total>().unwrap(), executed.n()), (780, 4));
+        fourth.shutdown().await.unwrap();
     });
 }
 
