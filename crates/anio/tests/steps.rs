@@ -67,7 +67,8 @@ mod pages {
 
     #[task]
     pub async fn last(print: &[String], context: &Context) -> Result<(u32, Vec<u32>)> {
-        let pages: Result<Vec<u32>, _> = (0..4).map(|number| context.get(&format!("page {number}"))).collect();
+        let pages: Result<Vec<u32>, _> =
+            (0..4).map(|number| context.get(&format!("page {number}"))).collect();
         assert_eq!(print, ["reports/0", "reports/1", "reports/2"]);
         Ok((context.get("cursor")?, pages?))
     }

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use super::fact::{Fact, FactKind, TaskRunKey};
-use super::map::{Form, Map};
+use super::map::Form;
 use super::replay::fresh;
 use super::task_run::{Skip, Stage, State};
 use super::{Awaited, Effect, MAP_WIDTH_MAX, Phase, RunState, control};
@@ -79,11 +79,7 @@ impl RunState {
                     Stage::Map(map) if map.form == Form::Stream && !map.is_blank() => {
                         map.cut_by = Some(root);
                     }
-                    Stage::Waiting if has_items => {
-                        let mut map = Map::new(Form::Stream, Vec::new());
-                        map.cut_by = Some(root);
-                        node.stage = Stage::Map(Box::new(map));
-                    }
+                    Stage::Waiting if has_items => node.stage = Stage::stream(Some(root)),
                     stage if stage.is_waiting() && !plan.task(dependant).decides => {
                         node.stage = Stage::Skipped(Skip { root, reason: None });
                         self.n_open -= 1;
@@ -137,34 +133,34 @@ impl RunState {
                     continue;
                 }
                 match &node.stage {
-                    Stage::Waiting => self.start(dependant, at, effects),
-                    Stage::Map(map) if map.form == Form::Stream => {
+                    // A task that was skipped for another's sake settles when all before it has: those that
+                    // decide by it then find the same of every ancestor, whenever they are asked.
+                    Stage::Skipped(_) => open.push(dependant),
+                    _ if plan.task(dependant).streams => {
                         if self.close(dependant, at, effects) {
                             open.push(dependant);
                         }
                     }
-                    // A task that was skipped for another's sake settles when all before it has: those that
-                    // decide by it then find the same of every ancestor, whenever they are asked.
-                    Stage::Skipped(_) => open.push(dependant),
+                    Stage::Waiting => self.start(dependant, at, effects),
                     Stage::Single(_) | Stage::Map(_) => {}
                 }
             }
         }
     }
 
-    /// Starts a task that has all it waits for: one task run, or one per element of its list; or none,
-    /// where it decides so.
+    /// Starts a task that has all it waits for, and does not take the elements of steps as they come: one task
+    /// run, or one per element of its list, or the first step; or none, where it decides so.
     pub(super) fn start(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
         let plan = Arc::clone(&self.plan);
         let planned = plan.task(task);
-        // How many task runs these have follows from the facts of steps, and their end from those of each.
-        let is_by_runs = planned.streams || planned.definition.steps;
-        let is_told = planned.decides || (planned.is_dynamic() && !is_by_runs);
+        // How many of these there are, and what becomes of the task, follows from the facts of each.
+        let has_steps = planned.definition.steps;
+        let is_told = planned.decides || (planned.is_dynamic() && !has_steps);
         if self.phase == Phase::Replaying && is_told {
             return; // A fact that tells the decision or the width follows, or `begin` decides.
         }
         let key = TaskRunKey { task, map_index: None };
-        if self.phase != Phase::Replaying && self.given_up.contains(&key) && !is_by_runs {
+        if self.phase != Phase::Replaying && self.given_up.contains(&key) && !has_steps {
             self.fail_unstarted(key, at, control::given_up(), effects);
             return;
         }
@@ -183,14 +179,7 @@ impl RunState {
                 }
             }
         }
-        if planned.streams {
-            self.nodes[task as usize].stage = Stage::Map(Box::new(Map::new(Form::Stream, Vec::new())));
-            if self.close(task, at, effects) {
-                self.propagate(task, at, effects);
-            }
-            return;
-        }
-        if planned.definition.steps {
+        if has_steps {
             let key = TaskRunKey { task, map_index: Some(0) };
             self.nodes[task as usize].stage = Stage::steps(self.fresh(key));
             self.offer_or_give_up(key, at, effects);

@@ -8,7 +8,7 @@
 //! as skipped, because it has no whole list.
 
 use super::fact::TaskRunKey;
-use super::map::{Form, Map};
+use super::map::Map;
 use super::task_run::Stage;
 use super::{Effect, RunState};
 use crate::time::Timestamp;
@@ -47,7 +47,7 @@ impl RunState {
             return;
         }
         if matches!(node.stage, Stage::Waiting) && (n_items > 0 || is_decided) {
-            node.stage = Stage::Map(Box::new(Map::new(Form::Stream, Vec::new())));
+            node.stage = Stage::stream(None);
         }
         while let Stage::Map(map) = &self.nodes[task as usize].stage
             && !map.is_stopped

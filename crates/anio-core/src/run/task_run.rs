@@ -75,6 +75,11 @@ impl Stage {
         Self::Map(Box::new(Map::new(Form::Steps, vec![first])))
     }
 
+    /// A task that takes the elements of steps as they come, before the first; the steps may have failed.
+    pub(super) fn stream(cut_by: Option<u32>) -> Self {
+        Self::Map(Box::new(Map { cut_by, ..Map::new(Form::Stream, Vec::new()) }))
+    }
+
     pub(super) fn run(&self, map_index: Option<u32>) -> Option<&TaskRun> {
         match (self, map_index) {
             (Self::Single(run), None) => Some(run),
