@@ -15,6 +15,7 @@ anio-bench [WORKLOAD…] [--backend sqlite|postgres|both] [--repetitions N] [--j
   resume    a half-finished run of 100,000 tasks, from the start of the engine to the first task
   memory    what a waiting task run takes
   latency   from submit to the outcome, at 50, 80 and 95 % of the rate that the engine bears
+  shared-rate  starts of 10 s under a rate of 100/s that all workers share; on Postgres, two processes
   parallel  the helpers of anio-parallel beside what does the same without them: par-map, par-sort,
             par-then, par-then-unordered, pipeline, queue
 
@@ -25,6 +26,10 @@ const REPETITIONS: usize = 3;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Args {
     Help,
+    /// A worker beside the measurement, in a process of its own.
+    Worker {
+        url: String,
+    },
     /// One measurement, in this process.
     Measure {
         workload: Workload,
@@ -63,6 +68,7 @@ impl Args {
                     let n_checked = n.parse().ok().filter(|n| (1..=99).contains(n));
                     repetitions = n_checked.ok_or(format!("--repetitions {n}: may be 1 to 99"))?;
                 }
+                "--worker" => return Ok(Self::Worker { url: value()? }),
                 "--measure" => measured = Some(workload_of(&value()?)?),
                 "parallel" => workloads.extend(Workload::PARALLEL),
                 name => workloads.push(workload_of(name)?),
@@ -106,7 +112,7 @@ mod tests {
         let Ok(Args::All { workloads, backends, repetitions: 3, json_only: false }) = parse("") else {
             panic!("nothing is asked for, so everything is");
         };
-        assert_eq!((workloads.len(), backends.len()), (15, 2));
+        assert_eq!((workloads.len(), backends.len()), (16, 2));
     }
 
     #[test]

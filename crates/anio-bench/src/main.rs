@@ -44,6 +44,7 @@ fn main() -> ExitCode {
             println!("{HELP}");
             Ok(())
         }
+        Ok(Args::Worker { url }) => workload::work(&url),
         Ok(Args::Measure { workload, backend, repetitions }) => {
             workload::measure(workload, backend, repetitions).map(|line| println!("{line}"))
         }

@@ -6,6 +6,7 @@ mod memory;
 mod parallel;
 mod payload;
 mod resume;
+mod shared_rate;
 mod throughput;
 
 use std::time::Duration;
@@ -18,6 +19,8 @@ use crate::Result;
 use crate::database::{Backend, Database};
 use crate::report::{self, Sample};
 
+pub(crate) use self::shared_rate::work;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Workload {
     Single,
@@ -29,6 +32,7 @@ pub(crate) enum Workload {
     Resume,
     Memory,
     Latency,
+    SharedRate,
     ParMap,
     ParSort,
     ParThen,
@@ -54,7 +58,7 @@ const AS_FAST: Target = Target {
 };
 
 impl Workload {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Single,
         Self::Chain,
         Self::Fan,
@@ -64,6 +68,7 @@ impl Workload {
         Self::Resume,
         Self::Memory,
         Self::Latency,
+        Self::SharedRate,
         Self::ParMap,
         Self::ParSort,
         Self::ParThen,
@@ -87,6 +92,7 @@ impl Workload {
             Self::Resume => "resume",
             Self::Memory => "memory",
             Self::Latency => "latency",
+            Self::SharedRate => "shared-rate",
             Self::ParMap => "par-map",
             Self::ParSort => "par-sort",
             Self::ParThen => "par-then",
@@ -113,6 +119,7 @@ impl Workload {
             Self::Resume => ("s", "diesel alone reads the facts"),
             Self::Memory => ("bytes/task run", ""),
             Self::Latency => ("ms", ""),
+            Self::SharedRate => ("starts/s", "the rate that is set"),
             Self::ParMap => ("ns/item", "rayon's par_iter().map()"),
             Self::ParSort => ("ns/number", "the same merge sort in sequence"),
             Self::ParThen => ("ns/item", "spawned tasks in futures' buffered"),
@@ -148,6 +155,10 @@ impl Workload {
                 words: "at most 1.1 times the other",
                 is_met: |sample| sample.ratio().is_some_and(|ratio| ratio <= 1.1),
             }),
+            Self::SharedRate => Some(Target {
+                words: "within 5 % of the rate",
+                is_met: |sample| sample.ratio().is_some_and(|ratio| (0.95..=1.05).contains(&ratio)),
+            }),
             Self::Memory => Some(Target { words: "at most 1024", is_met: |sample| sample.figure <= 1024.0 }),
         }
     }
@@ -163,6 +174,7 @@ impl Workload {
             Self::Resume => resume::resume(backend),
             Self::Memory => memory::memory(backend),
             Self::Latency => latency::latency(backend),
+            Self::SharedRate => shared_rate::shared_rate(backend),
             Self::ParMap => parallel::par_map(),
             Self::ParSort => parallel::par_sort(),
             Self::ParThen => parallel::par_then(),
@@ -176,8 +188,8 @@ impl Workload {
 /// Measures one workload on one backend.
 pub(crate) fn measure(workload: Workload, backend: Backend, repetitions: usize) -> Result<Value> {
     let n_samples = match workload {
-        // An idle engine's 20 s are an average already; a process is as large as it ever was.
-        Workload::Idle | Workload::Memory => 1,
+        // 10 s and more are an average already; a process is as large as it ever was.
+        Workload::Idle | Workload::Memory | Workload::SharedRate => 1,
         _ => repetitions,
     };
     let samples = (0..n_samples).map(|_| workload.sample(backend)).collect::<Result<Vec<_>>>()?;
