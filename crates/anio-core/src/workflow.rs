@@ -303,7 +303,8 @@ impl WorkflowBuilder {
     /// Ends the map of the task added last when it has enough: `fold` is given each output, in the order in
     /// which the elements succeeded, and something to remember them in, which begins as `A::default()`. After
     /// its first `Break` no element begins any more. Those that are under way are told to stop, and what has
-    /// not succeeded is skipped; the task succeeds with the outputs that there are.
+    /// not succeeded is skipped; the task succeeds with the outputs that there are. An element that has failed for
+    /// good before that fails the task, as in any map.
     ///
     /// That the map has enough is durable. `fold` is called while the engine decides what comes next, and
     /// again when a run is read back: it should be quick, and depend on nothing but what it is given. An
