@@ -519,6 +519,7 @@ fn every_planted_bug_is_found() {
         (Plant::ReleasesOnReturn, &chain, Rule::DurableFirst),
         (Plant::NeverCautious, &pair, Rule::CautiousStart),
         (Plant::ForgetsDeaths, &killer, Rule::PoisonEnds),
+        (Plant::ForgetsBackoffs, &retry, Rule::WaitsItsTime),
         (Plant::ForgetsFailures, &failing, Rule::PolicyHolds),
         (Plant::ForgetsSkips, &failing, Rule::NeedsSuccess),
         (Plant::ForgetsTheFailure, &failing, Rule::HandledOnly),

@@ -6,7 +6,7 @@
 //! - the order of the log between task runs. Replay is a fold over the log; the world keeps its result,
 //!   which is in the key, and appends to it what is committed later. The rules read the ledger, which says
 //!   the same of each task run, and a few things more; those are in the key too.
-//! - times, but for how long from now a timer is due: no transition reads another time.
+//! - times, but for how long from now a timer is due, or an attempt: no transition or rule reads another time.
 //! - outputs and messages: they are functions of the task run, which is checked whenever one appears.
 //! - attempts, but for how many the log does not have yet, where no body asks which one it is: the rules
 //!   and the state machine only ever count on from the last one.
@@ -281,6 +281,7 @@ impl Key<'_> {
             self.task_run(*key);
             self.number(u32::from(entry.attempt > entry.before));
             self.number(u32::from(entry.orphaned));
+            self.due(entry.due.unwrap_or(self.now));
             self.number(entry.n_kills);
             if self.case.counts_attempts(*key) {
                 self.number(entry.attempt);

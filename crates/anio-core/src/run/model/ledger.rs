@@ -8,6 +8,7 @@ use super::expected::{End, Enough, Outcome};
 use super::rule::{Checked, Rule, check, name};
 use crate::error::FailureKind;
 use crate::run::{Conclusion, Fact, FactKind, RunEnd, TaskRunKey};
+use crate::time::Timestamp;
 
 /// What the log says of one task run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
@@ -28,6 +29,8 @@ pub(super) struct Entry {
     pub(super) before: u32,
     /// The callback of its end has returned.
     pub(super) called: bool,
+    /// When its next attempt is due, after a failure.
+    pub(super) due: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -342,6 +345,7 @@ impl Ledger {
             }
             FactKind::Failed { retry_at, failure, .. } => {
                 entry.n_failures += 1;
+                entry.due = *retry_at;
                 let n_failures = entry.n_failures;
                 if retry_at.is_none() {
                     entry.end = Some(match failure.kind {
@@ -482,7 +486,14 @@ impl Ledger {
     }
 
     /// The owner of the run starts a body; a cautious start is in the log.
-    pub(super) fn may_start(&self, case: &Case, key: TaskRunKey, attempt: u32, cautious: bool) -> Checked {
+    pub(super) fn may_start(
+        &self,
+        case: &Case,
+        key: TaskRunKey,
+        attempt: u32,
+        cautious: bool,
+        now: Timestamp,
+    ) -> Checked {
         let told = || format!("attempt {attempt} of {}", name(case, key));
         self.run_may_begin(case, key)?;
         check(!self.enough.widths.contains_key(&key.task), Rule::EnoughIsEnough, told)?;
@@ -494,6 +505,7 @@ impl Ledger {
         check(entry.end.is_none(), Rule::NoSecondSuccess, told)?;
         check(!self.is_given_up(key), Rule::GivenUpForGood, told)?;
         check(entry.deaths < case.limits.poison_deaths, Rule::PoisonEnds, told)?;
+        check(entry.due.is_none_or(|due| due <= now), Rule::WaitsItsTime, told)?;
         let recorded = entry.in_flight && !entry.orphaned && entry.attempt == attempt;
         check(recorded || !cautious, Rule::CautiousStart, told)?;
         check(recorded || entry.attempt + 1 == attempt, Rule::AttemptsCountUp, told)?;

@@ -64,6 +64,8 @@ pub(super) enum Plant {
     NeverCautious,
     /// The deaths of workers are not counted.
     ForgetsDeaths,
+    /// A resumed run does not wait for the time of an attempt.
+    ForgetsBackoffs,
     /// Failures from before the run was resumed are not counted.
     ForgetsFailures,
     /// A resumed run does not know whom it skipped.
@@ -115,6 +117,9 @@ impl RunState {
             }
             for (_, run) in node.stage.runs_mut(task) {
                 match plant {
+                    Some(Plant::ForgetsBackoffs) if matches!(run.state, State::Backoff { .. }) => {
+                        run.state = State::Ready;
+                    }
                     Some(Plant::ForgetsDeaths) => run.deaths = 0,
                     Some(Plant::ForgetsFailures) => run.n_failures = 0,
                     Some(Plant::NeverCautious) => run.cautious = false,

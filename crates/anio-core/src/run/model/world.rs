@@ -491,7 +491,7 @@ impl<'a> World<'a> {
     }
 
     fn execute(&mut self, who: Who, key: TaskRunKey, attempt: u32) -> Checked {
-        let case = self.case;
+        let (case, now) = (self.case, self.now);
         let told = || format!("attempt {attempt} of {}", name(case, key));
         let worker = self.worker(who);
         let slot = worker.slots.iter_mut().find(|(slot, attempt)| *slot == key && attempt.is_none());
@@ -514,7 +514,7 @@ impl<'a> World<'a> {
             // What it does that the owner has done too cannot be helped; what it rests on must be there.
             return ledger.run_may_begin(case, key);
         }
-        ledger.may_start(case, key, attempt, cautious)?;
+        ledger.may_start(case, key, attempt, cautious, now)?;
         if case.kills(key) { ledger.count_kill(case, key) } else { Ok(()) }
     }
 }
