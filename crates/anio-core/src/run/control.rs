@@ -12,7 +12,8 @@
 //! What was asked of a run before it is taken up again is told before [`Event::Begin`](super::Event::Begin).
 //!
 //! A halted run starts nothing: what is ready stays ready and is offered again when the run goes on. What
-//! runs is recorded as ever. Once a run is called off, the end of a task leads to no other.
+//! runs is recorded as ever. Once a run is called off, the end of a task leads to no fact of another: what waited for
+//! it counts as ready, as it does when the facts are read back, and never starts.
 
 use super::fact::TaskRunKey;
 use super::task_run::{State, TaskRun};

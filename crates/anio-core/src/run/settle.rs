@@ -119,9 +119,6 @@ impl RunState {
 
     /// A task has settled durably: those that wait for it have one less to wait for.
     pub(super) fn propagate(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
-        if self.is_called_off() {
-            return;
-        }
         let plan = Arc::clone(&self.plan);
         let mut open = vec![task];
         while let Some(task) = open.pop() {
@@ -156,11 +153,14 @@ impl RunState {
         // How many of these there are, and what becomes of the task, follows from the facts of each.
         let has_steps = planned.definition.steps;
         let is_told = planned.decides || (planned.is_dynamic() && !has_steps);
-        if self.phase == Phase::Replaying && is_told {
-            return; // A fact that tells the decision or the width follows, or `begin` decides.
+        // Read back, a fact that tells the decision or the width follows, or `begin` decides. Called off, nothing
+        // does: what the run shows then is what it shows when it is read back.
+        let is_quiet = self.phase == Phase::Replaying || self.is_called_off();
+        if is_quiet && is_told {
+            return;
         }
         let key = TaskRunKey { task, map_index: None };
-        if self.phase != Phase::Replaying && self.given_up.contains(&key) && !has_steps {
+        if !is_quiet && self.given_up.contains(&key) && !has_steps {
             self.fail_unstarted(key, at, control::given_up(), effects);
             return;
         }

@@ -10,8 +10,8 @@ impl World<'_> {
     /// where nothing is on its way to the log the two agree on everything.
     pub(super) fn compare(&self) -> Checked {
         let (log, live) = (&self.store.replayed, &self.owner.state);
-        // What nobody has, and what ends whatever its tasks do, does not follow the log.
-        if self.is_blind || self.is_held || live.is_called_off() {
+        // What nobody has does not follow the log.
+        if self.is_blind || self.is_held {
             return Ok(());
         }
         let all_durable = live.awaited.is_empty();
