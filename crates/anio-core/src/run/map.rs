@@ -188,6 +188,11 @@ impl Map {
         Ok(())
     }
 
+    /// Whether there is something left of it to stop.
+    pub(super) fn is_going_on(&self) -> bool {
+        !self.is_stopped && self.n_undecided > 0
+    }
+
     /// Whether it is to be stopped.
     pub(super) fn is_to_stop(&self) -> bool {
         self.has_enough && !self.is_stopped && (self.is_open || self.runs.iter().any(|run| !run.has_ended()))

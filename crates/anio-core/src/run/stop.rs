@@ -41,6 +41,7 @@ impl RunState {
         matches!(&self.nodes[key.task as usize].stage, Stage::Map(map) if map.is_stopped)
     }
 
+    /// Stops a task that has enough, unless there is nothing left to stop.
     pub(super) fn stop_if_enough(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
         let is_to_stop = matches!(&self.nodes[task as usize].stage, Stage::Map(map) if map.is_to_stop());
         if is_to_stop {
@@ -68,19 +69,17 @@ impl RunState {
 
     /// Stops the steps that a task takes its elements from, where nobody wants more of them.
     fn stop_source(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
-        let Some((source, _)) = self.plan.task(task).mapped_over().filter(|_| self.plan.task(task).streams)
-        else {
-            return;
-        };
+        let source = self.steps_of(task).filter(|(_, steps)| steps.is_going_on());
+        let Some((source, _)) = source else { return };
         let has_enough = |task: &u32| {
             self.plan.task(*task).streams && self.is_stopped(TaskRunKey { task: *task, map_index: None })
         };
-        let is_open = matches!(&self.nodes[source as usize].stage, Stage::Map(map) if !map.is_stopped && map.n_undecided > 0);
-        if is_open && self.plan.dependants(source).iter().all(has_enough) {
+        if self.plan.dependants(source).iter().all(has_enough) {
             self.stop(source, at, effects);
         }
     }
 
+    /// That a task has enough is durable.
     pub(super) fn stop_is_durable(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
         if let Stage::Map(map) = &mut self.nodes[task as usize].stage {
             map.n_undurable -= 1;
