@@ -32,6 +32,9 @@ pub(crate) const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long a worker that was told of a change by others, or looked for runs that are due, does not look again.
 pub(crate) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
+/// How often a worker that holds runs asks whether others have changed a database that does not notify.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 /// How long a reservation under a shared rate that failed is not tried again.
 pub(crate) const RESERVE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! An idle worker sends the renewal and nothing else: Postgres tells it of changes by others, and in a SQLite
-//! file it finds them at its next renewal. A lease that is lost ends this keeper: the scheduler
+//! file it finds them at its next renewal. While it holds runs, of which somebody may ask something, it asks SQLite
+//! five times a second whether others have committed, which is a number in shared memory. A lease that is lost ends this keeper: the scheduler
 //! drops what it holds and starts another under a new identity.
 
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use anio_store::{Changes, Store};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::config::{CLAIM_AGAIN_AFTER, Config, LOOK_AGAIN_AFTER};
+use crate::config::{CLAIM_AGAIN_AFTER, Config, LOOK_AGAIN_AFTER, LOOK_EVERY};
+use crate::metrics::Counters;
 use crate::scheduler::Message;
 
 /// What the scheduler asks of its keeper.
@@ -36,6 +38,7 @@ pub(crate) struct Keeper {
     /// Bounded at one: a request that waits already asks for the same.
     pub(crate) requests: mpsc::Sender<Room>,
     look: Arc<Notify>,
+    pub(crate) metrics: Arc<Counters>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -47,6 +50,7 @@ impl Keeper {
     pub(crate) async fn start(
         store: &Store,
         config: &Config,
+        metrics: Arc<Counters>,
         inbox: mpsc::WeakSender<Message>,
     ) -> Result<Self, StoreError> {
         let worker = WorkerId(config.ids.next());
@@ -55,8 +59,9 @@ impl Keeper {
         let (requests, receiver) = mpsc::channel(1);
         let look = Arc::new(Notify::new());
         let every = config.renew_every();
-        let task = tokio::spawn(keep(store.clone(), new, every, receiver, Arc::clone(&look), inbox));
-        Ok(Self { worker, requests, look, task })
+        let asked = Asked { requests: receiver, look: Arc::clone(&look), metrics: Arc::clone(&metrics) };
+        let task = tokio::spawn(keep(store.clone(), new, every, asked, inbox));
+        Ok(Self { worker, requests, look, metrics, task })
     }
 
     /// Looks at once for what the next tick would look for.
@@ -71,16 +76,26 @@ impl Drop for Keeper {
     }
 }
 
+/// A keeper's end of what the scheduler asks of it.
+struct Asked {
+    requests: mpsc::Receiver<Room>,
+    look: Arc<Notify>,
+    /// Which tell whether the worker holds any runs.
+    metrics: Arc<Counters>,
+}
+
 async fn keep(
     store: Store,
     worker: NewWorker,
     every: std::time::Duration,
-    mut requests: mpsc::Receiver<Room>,
-    look: Arc<Notify>,
+    asked: Asked,
     inbox: mpsc::WeakSender<Message>,
 ) {
+    let Asked { mut requests, look, metrics } = asked;
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // A file would have to be looked at all the time, and tells of this worker's own renewals, too.
     let mut changes = if store.notifies() { subscribe(&store).await } else { None };
     let mut not_before = Instant::now();
@@ -109,6 +124,13 @@ async fn keep(
             () = look.notified(), if !has_claimed => None,
             () = told => {
                 not_before = Instant::now() + LOOK_AGAIN_AFTER;
+                None
+            }
+            _ = looks.tick(), if !store.notifies() => {
+                // An error is told by the next renewal.
+                if !metrics.holds_any() || !store.changed_by_others().await.unwrap_or(false) {
+                    continue;
+                }
                 None
             }
         };

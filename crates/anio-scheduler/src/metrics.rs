@@ -242,6 +242,11 @@ impl Counters {
         self.held.set(n as u64);
     }
 
+    /// Whether the worker holds any runs.
+    pub(crate) fn holds_any(&self) -> bool {
+        self.held.get() > 0
+    }
+
     /// So many task runs wait for their turn.
     pub(crate) fn ready(&self, n: usize) {
         self.ready.set(n as u64);

@@ -169,7 +169,7 @@ impl Scheduler {
         let plans = known.values().map(|w| (w.plan().fingerprint(), w.plan().record().clone())).collect();
         store.commit(Batch { plans, ..Batch::default() }).await?;
         let (inbox, messages) = mpsc::channel(INBOX_MESSAGES_MAX);
-        let keeper = Keeper::start(&store, &config, inbox.downgrade()).await?;
+        let keeper = Keeper::start(&store, &config, Arc::new(Counters::new()), inbox.downgrade()).await?;
         let around = Around { lanes: config.lanes, pool, pools: Arc::new(pools), board: board.clone() };
         let (clock, ids) = (Arc::clone(&config.clock), Arc::clone(&config.ids));
         let worker = Worker::new(config, store.clone(), inbox.downgrade(), messages, keeper, known, around);

@@ -200,6 +200,16 @@ pub trait Backend: Send + 'static {
         false
     }
 
+    /// Whether another connection has committed anything since this was last asked. The first time it says yes,
+    /// and it may say yes where nothing was committed. For backends that do not notify and can tell without a look
+    /// at the disk; others always say no.
+    ///
+    /// # Errors
+    /// Those of the database.
+    fn changed_by_others(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// A second connection to the same database, for reading beside the writer.
     ///
     /// # Errors

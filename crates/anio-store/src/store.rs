@@ -439,6 +439,15 @@ impl Store {
         self.notifies
     }
 
+    /// Whether another connection has committed anything since this was last asked; `false` where the database
+    /// notifies, or cannot tell for next to nothing.
+    ///
+    /// # Errors
+    /// Those of [`Backend::changed_by_others`].
+    pub async fn changed_by_others(&self) -> Result<bool, StoreError> {
+        self.writer.call(true, Backend::changed_by_others).await
+    }
+
     /// How many statements have been sent to the database so far.
     pub fn n_statements(&self) -> u64 {
         let of = |thread: &Thread| thread.shared.n_statements.load(Ordering::Relaxed);

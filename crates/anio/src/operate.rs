@@ -21,8 +21,8 @@ impl RunHandle {
     /// await point, plain ones see their token), and records what they did. [`RunHandle::wait`] returns an
     /// outcome with [`RunStatus::Cancelled`] when the last has ended, and for ever. A run that nobody ever
     /// had, or that is paused or parked, is cancelled when this returns; one that waits for its next worker after a
-    /// crash or a stop is cancelled by that, or at once when this is called again. A worker in another process learns of it at once on Postgres, and within
-    /// 2 s on SQLite.
+    /// crash or a stop is cancelled by that, or at once when this is called again. A worker in another process
+    /// learns of it at once on Postgres, and within a quarter of a second on SQLite.
     ///
     /// A run all of whose tasks have settled already may still end as it was about to.
     ///

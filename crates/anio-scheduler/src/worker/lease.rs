@@ -1,5 +1,6 @@
 //! What this worker holds under its lease: runs that it claims and takes up, and all of them lost when it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anio_core::plant::{Plant, is_planted};
@@ -104,7 +105,9 @@ impl Worker {
         self.has_queued = true;
         let mut delay = Duration::from_millis(100);
         while self.inbox.strong_count() > 0 {
-            match Keeper::start(&self.store, &self.config, self.inbox.clone()).await {
+            match Keeper::start(&self.store, &self.config, Arc::clone(&self.metrics), self.inbox.clone())
+                .await
+            {
                 Ok(keeper) => {
                     self.keeper = keeper;
                     return;

@@ -199,6 +199,7 @@ macro_rules! conformance {
     (@watches $fixture:ident) => {
         $crate::conformance!(@cases $fixture:
             a_watcher_tells_what_others_have_changed,
+            what_others_commit_is_told_apart_from_what_one_commits,
             a_watcher_waits_until_another_changes_something,
         );
     };

@@ -42,6 +42,22 @@ pub fn a_watcher_tells_what_others_have_changed(fixture: &Fixture) {
     assert!(matches!(watcher.wait(PATIENCE).unwrap(), Some(Change::Runs | Change::Any)));
 }
 
+pub fn what_others_commit_is_told_apart_from_what_one_commits(fixture: &Fixture) {
+    let (mut backend, mut other) = (fixture.open(), fixture.open());
+    let w = worker(1, LONG);
+    backend.register(&w).unwrap();
+    // The first answer is about all that was before, so it is yes where any is.
+    let can_tell = backend.changed_by_others().unwrap();
+    backend.commit(&claimed(&w, vec![new_run(1, "a")]), 1).unwrap();
+    backend.renew(&w).unwrap();
+    assert!(!backend.changed_by_others().unwrap(), "its own commits are nobody else's");
+    other.run(run_id(1)).unwrap();
+    assert!(!backend.changed_by_others().unwrap(), "to read is to change nothing");
+    other.request(run_id(1), Request::Cancel).unwrap();
+    assert_eq!(backend.changed_by_others().unwrap(), can_tell);
+    assert!(!backend.changed_by_others().unwrap(), "it is told once");
+}
+
 pub fn a_watcher_waits_until_another_changes_something(fixture: &Fixture) {
     let mut backend = fixture.open();
     let mut watcher = backend.watcher().unwrap().unwrap();

@@ -55,6 +55,8 @@ pub struct Sqlite {
     locks: WorkerLocks,
     /// Plans that this connection knows to be stored.
     plans: HashSet<Fingerprint>,
+    /// SQLite's count of what others have committed, when it was last looked at.
+    others: Option<i64>,
     n_statements: Arc<AtomicU64>,
 }
 
@@ -71,7 +73,8 @@ impl Sqlite {
         let n_statements = Arc::new(AtomicU64::new(0));
         let connection = open::connect(&path, durability, open::Access::Write, &n_statements)?;
         let locks = WorkerLocks::beside(&path);
-        Ok(Self { connection, path, durability, locks, plans: HashSet::new(), n_statements })
+        let plans = HashSet::new();
+        Ok(Self { connection, path, durability, locks, plans, others: None, n_statements })
     }
 
     /// Runs `work` in one transaction that holds the write lock from its beginning: it happens wholly or
@@ -214,6 +217,12 @@ impl Backend for Sqlite {
         Ok(Some(Box::new(Watch::new(self.path.clone())?)))
     }
 
+    fn changed_by_others(&mut self) -> Result<bool, StoreError> {
+        // Asked of the connection that writes, it leaves this one's commits out.
+        let count = watch::version(&mut self.connection)?;
+        Ok(self.others.replace(count) != Some(count))
+    }
+
     fn reader(&self) -> Result<Box<dyn Backend>, StoreError> {
         let n_statements = Arc::new(AtomicU64::new(0));
         let connection = open::connect(&self.path, self.durability, open::Access::Read, &n_statements)?;
@@ -223,6 +232,7 @@ impl Backend for Sqlite {
             durability: self.durability,
             locks: WorkerLocks::beside(&self.path),
             plans: HashSet::new(),
+            others: None,
             n_statements,
         }))
     }
@@ -232,6 +242,7 @@ impl Backend for Sqlite {
         self.connection =
             open::connect(&self.path, self.durability, open::Access::Write, &self.n_statements)?;
         self.plans.clear();
+        self.others = None;
         Ok(())
     }
 

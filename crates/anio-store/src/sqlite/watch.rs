@@ -86,7 +86,7 @@ struct Version {
     data_version: i64,
 }
 
-fn version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+pub(super) fn version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
     let row: Version =
         diesel::sql_query("pragma data_version").get_result(connection).map_err(store_error)?;
     Ok(row.data_version)

@@ -187,6 +187,10 @@ impl Backend for Pointed {
         self.inner.notifies()
     }
 
+    fn changed_by_others(&mut self) -> Result<bool, StoreError> {
+        self.inner.changed_by_others()
+    }
+
     fn reader(&self) -> Result<Box<dyn Backend>, StoreError> {
         self.inner.reader()
     }
