@@ -402,10 +402,11 @@ impl Case {
         state: &RunState,
         key: TaskRunKey,
         attempt: u32,
+        again: bool,
     ) -> Result<TaskReturn, AttemptError> {
         let fate = self.fate(key);
         let refuses = fate == Fate::Refuses;
-        let mended = fate.mends() && state.attempts_before.keys().any(|cleared| cleared.task == key.task);
+        let mended = again && fate.mends();
         if refuses || (fate.fails(attempt, key.map_index) && !mended) {
             let failure = TaskFailure::new(FailureKind::Error, "no");
             let retry = if refuses { Retry::Skip } else { Retry::Policy };

@@ -31,12 +31,15 @@ impl Random {
     }
 }
 
-/// A workflow of 10 to 30 tasks, maps, trees, steps and deciding ones among them, that changes hands up to four times.
+/// A workflow of 10 to 30 tasks, maps, trees, steps and deciding ones among them, that changes hands up to four
+/// times, and of which something is asked up to twice.
 pub(super) fn case(random: &mut Random) -> Case {
     let limits = Limits {
         slots: 1 + random.below(5),
         n_hands: random.below(5) as u8,
         poison_deaths: [1, 2, 3, u32::MAX][random.below(4)],
+        n_asks: random.below(3) as u8,
+        asks: super::asks(random.below(3) as u32),
         ..Limits::ONCE
     };
     let mut tasks: Vec<(Fate, Vec<On>)> = Vec::new();

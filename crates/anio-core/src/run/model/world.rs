@@ -239,10 +239,10 @@ impl<'a> World<'a> {
     }
 
     fn give_back(&mut self, who: Who, key: TaskRunKey) -> Checked {
-        let case = self.case;
+        let (case, again) = (self.case, self.store.ledger.again);
         let worker = self.worker(who);
         let attempt = worker.leave(key);
-        let result = case.body(&worker.state, key, attempt);
+        let result = case.body(&worker.state, key, attempt, again);
         if let Ok(returned) = &result {
             let expected = self.store.ledger.expected.output(key);
             check(Some(&returned.output) == expected, Rule::SameOutcome, || {
