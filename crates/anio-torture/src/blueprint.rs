@@ -1,6 +1,7 @@
 //! Workflows made from a seed: plain data, from which the worker builds real workflows and the reference
 //! interpreter computes what they must come to.
 
+mod form;
 mod make;
 mod when;
 
@@ -40,6 +41,10 @@ pub struct TaskBlueprint {
     pub settled: Vec<usize>,
     /// What it is mapped over.
     pub mapped_over: Option<usize>,
+    /// Of whose list it makes one value, two by two.
+    pub pairs_over: Option<usize>,
+    /// It goes step by step, and makes so many elements at the most.
+    pub steps_max: Option<u64>,
     /// When it runs at all.
     pub when: Option<When>,
     /// Whose context keys it reads: tasks before it.
@@ -88,6 +93,17 @@ pub enum Yields {
     List,
     /// A list of 0 to 3 numbers.
     Few,
+}
+
+impl Yields {
+    /// How long such a list is at the most.
+    const fn width_max(self) -> u64 {
+        match self {
+            Self::Number => 0,
+            Self::Few => 3,
+            Self::List => WIDTH_MAX,
+        }
+    }
 }
 
 /// What a task writes into the context.
@@ -187,11 +203,22 @@ impl TaskBlueprint {
 
     /// What a successful attempt returns.
     pub fn output(&self, inputs: &Inputs) -> Value {
+        if self.is_at_end(inputs) {
+            return Value::Null;
+        }
         let hash = mix(self.seed, inputs.hash());
         match self.yields {
             Yields::Number => Value::from(hash),
-            Yields::List => (0..hash % (WIDTH_MAX + 1)).map(|n| mix(hash, n)).collect(),
-            Yields::Few => (0..hash % 4).map(|n| mix(hash, n)).collect(),
+            list => (0..hash % (list.width_max() + 1)).map(|n| mix(hash, n)).collect(),
+        }
+    }
+
+    /// The key of its own that a task run writes. All steps write the same: the last one's value counts.
+    pub fn own_key(&self, map_index: Option<u32>) -> String {
+        let is_of_each = self.mapped_over.is_some() || self.pairs_over.is_some();
+        match map_index.filter(|_| is_of_each) {
+            Some(index) => format!("{}.{index}", self.name),
+            None => self.name.clone(),
         }
     }
 
@@ -200,7 +227,7 @@ impl TaskBlueprint {
         let hash = mix(self.seed ^ 1, inputs.hash());
         match self.writes {
             WriteKind::Nothing => None,
-            WriteKind::Own => Some((own_key(&self.name, inputs.map_index), Value::from(hash))),
+            WriteKind::Own => Some((self.own_key(inputs.map_index), Value::from(hash))),
             WriteKind::Sum => {
                 let before =
                     inputs.read.iter().find(|(key, _)| key == SUM).and_then(|(_, value)| value.as_u64());
@@ -219,10 +246,11 @@ impl Blueprint {
     /// One of the blueprints of a seed.
     pub fn new(seed: u64, n: usize) -> Self {
         let mut dice = Dice::new(mix(seed, n as u64));
-        let tasks = match n % 4 {
+        let tasks = match n % 5 {
             0 => make::chain(&mut dice, 5, 30),
             1 => make::diamonds(&mut dice, 6, 20),
             2 => make::random(&mut dice, 5, 30, Yields::List),
+            3 => make::flows(&mut dice, 2, Yields::List),
             _ => make::maps(&mut dice, 2, Yields::List),
         };
         Self { name: format!("storm-{seed}-{n}"), tasks }
@@ -231,10 +259,11 @@ impl Blueprint {
     /// A workflow of a few tasks, of whichever kind.
     pub fn small(seed: u64, name: &str) -> Self {
         let mut dice = Dice::new(seed);
-        let mut tasks = match dice.below(5) {
+        let mut tasks = match dice.below(7) {
             0 => make::chain(&mut dice, 1, 5),
             1 => make::diamonds(&mut dice, 1, 7),
             2 => make::maps(&mut dice, 1, Yields::Few),
+            3 | 4 => make::flows(&mut dice, 1, Yields::Few),
             _ => make::random(&mut dice, 1, 8, Yields::Few),
         };
         let (is_tight, is_slow) = (dice.percent(25), dice.percent(30));
@@ -254,20 +283,14 @@ impl Blueprint {
     /// The keys that a task reads.
     pub fn keys_read(&self, task: &TaskBlueprint) -> Vec<String> {
         let sum = (task.writes == WriteKind::Sum).then(|| SUM.to_owned());
-        let key = |&position: &usize| {
-            let writer = &self.tasks[position];
-            own_key(&writer.name, writer.mapped_over.map(|_| 0))
-        };
-        sum.into_iter().chain(task.reads.iter().map(key)).collect()
+        sum.into_iter()
+            .chain(task.reads.iter().map(|&position| self.tasks[position].own_key(Some(0))))
+            .collect()
     }
 }
 
 /// The key that all tasks of a chain add to.
 pub const SUM: &str = "sum";
-
-fn own_key(task: &str, map_index: Option<u32>) -> String {
-    map_index.map_or_else(|| task.to_owned(), |index| format!("{task}.{index}"))
-}
 
 /// All that a task run reads.
 #[derive(Clone, Debug)]
@@ -276,7 +299,8 @@ pub struct Inputs {
     pub map_index: Option<u32>,
     /// The number in the run's input.
     pub n: u64,
-    /// The element that it is for, then the outputs of what it waits for.
+    /// The element that it is for, or the two that it makes one of, or what the step before returned; then the
+    /// outputs of what it waits for.
     pub values: Vec<Value>,
     /// The context keys that it reads.
     pub read: Vec<(String, Value)>,
@@ -294,41 +318,4 @@ impl Inputs {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_seed_gives_the_same_blueprints_every_time() {
-        let text = |seed| format!("{:?}", Blueprint::all(seed));
-        assert_eq!(text(7), text(7));
-        assert_ne!(text(7), text(8));
-    }
-
-    #[test]
-    fn many_seeds_have_every_kind_of_task() {
-        let tasks: Vec<TaskBlueprint> =
-            (0..20).flat_map(Blueprint::all).flat_map(|blueprint| blueprint.tasks).collect();
-        let has = |what: &dyn Fn(&TaskBlueprint) -> bool| assert!(tasks.iter().any(what));
-        for lane in [Lane::Async, Lane::Cpu, Lane::Blocking] {
-            has(&|task| task.lane == lane);
-        }
-        for how in [How::Error, How::Panic, How::Hang] {
-            has(&|task| matches!(task.trouble, Trouble::AtFirst(_, of) if of == how));
-        }
-        has(&|task| matches!(task.trouble, Trouble::Always(How::Fatal)));
-        has(&|task| matches!(task.trouble, Trouble::EveryFourth(_)));
-        has(&|task| !task.reads.is_empty());
-        has(&|task| task.mapped_over.is_some() && task.yields == Yields::List);
-        has(&|task| task.pace > Duration::from_millis(40));
-        has(&|task| !task.settled.is_empty());
-        has(&|task| matches!(task.when, Some(When::Failed(_))));
-        has(&|task| matches!(task.when, Some(When::NotSkipped(_))));
-        has(&|task| matches!(task.when, Some(When::AnySucceeded(_))));
-        has(&|task| matches!(task.when, Some(When::IsLow(_))));
-        has(&|task| task.concurrency.is_some() && task.mapped_over.is_some());
-        has(&|task| task.rate.is_some() && task.mapped_over.is_some());
-        has(&|task| task.needs == 2);
-        has(&|task| task.tells);
-        assert!(tasks.iter().all(|task| task.pace <= Duration::from_millis(50)));
-    }
-}
+mod tests;

@@ -40,7 +40,6 @@ pub fn workflow(blueprint: &Blueprint, around: &Arc<dyn Surroundings>) -> Result
     for task in &blueprint.tasks {
         let name = |position: usize| blueprint.tasks[position].name.clone();
         let body = Arc::new(Body {
-            mapped: task.mapped_over.is_some(),
             after: task.after.iter().map(|&dependency| name(dependency)).collect(),
             settled: task.settled.iter().map(|&dependency| name(dependency)).collect(),
             reads: blueprint.keys_read(task),
@@ -56,6 +55,12 @@ pub fn workflow(blueprint: &Blueprint, around: &Arc<dyn Surroundings>) -> Result
         }
         if let Some(list) = task.mapped_over {
             builder = builder.map_over::<Value>(name(list));
+        }
+        if let Some(list) = task.pairs_over {
+            builder = builder.reduce_over::<Value>(name(list));
+        }
+        if task.steps_max.is_some() {
+            builder = builder.steps();
         }
         if let Some(when) = &task.when {
             builder = builder.when(when.condition(&blueprint.tasks));
@@ -97,7 +102,6 @@ fn options(task: &TaskBlueprint) -> TaskOptions {
 
 struct Body {
     task: TaskBlueprint,
-    mapped: bool,
     after: Vec<String>,
     settled: Vec<String>,
     reads: Vec<String>,
@@ -149,8 +153,14 @@ impl Body {
 
     fn inputs(&self, call: &TaskCall) -> Result<Inputs, TaskError> {
         let mut values = Vec::new();
-        if self.mapped {
+        if self.task.mapped_over.is_some() {
             values.push(Value::clone(&*call.element::<Value>()?));
+        }
+        if self.task.pairs_over.is_some() {
+            values.extend(call.pair::<Value>()?.iter().map(|one| Value::clone(one)));
+        }
+        if self.task.steps_max.is_some() {
+            values.push(call.previous::<Value>()?.map_or(Value::Null, |before| Value::clone(&before)));
         }
         for dependency in &self.after {
             values.push(Value::clone(&*call.output::<Value>(dependency)?));

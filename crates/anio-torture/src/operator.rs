@@ -110,7 +110,7 @@ async fn ask(run: &RunHandle, intent: &Intent, workflow: &Workflow, dice: &mut D
             Ask::now(run.id(), Asked::GiveUp(task.clone(), None)).tell();
         }
         Intent::GiveUpElement(position, index) => {
-            let tasks = workflow.plan().tasks().iter().filter(|task| task.mapped_over().is_some());
+            let tasks = workflow.plan().tasks().iter().filter(|task| task.is_dynamic());
             let tasks: Vec<String> = tasks.map(|task| task.name.to_string()).collect();
             let Some(task) = tasks.get(*position as usize % tasks.len().max(1)) else { return Ok(()) };
             run.cancel_element(task, *index).await?;

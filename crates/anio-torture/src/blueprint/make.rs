@@ -1,9 +1,10 @@
-//! Draws the tasks of a blueprint: chains, diamonds, random graphs, maps.
+//! Draws the tasks of a blueprint: chains, diamonds, random graphs, maps, steps with what takes them.
 
 use std::time::Duration;
 
 use anio_core::Lane;
 
+use super::form::gives_list;
 use super::{How, TaskBlueprint, Trouble, When, WriteKind, Yields};
 use crate::dice::Dice;
 
@@ -27,6 +28,8 @@ fn task(dice: &mut Dice, position: usize) -> TaskBlueprint {
         after: Vec::new(),
         settled: Vec::new(),
         mapped_over: None,
+        pairs_over: None,
+        steps_max: None,
         when: None,
         reads: Vec::new(),
         writes: if dice.percent(30) { WriteKind::Own } else { WriteKind::Nothing },
@@ -60,8 +63,7 @@ fn trouble(dice: &mut Dice, task: &mut TaskBlueprint) {
         20..24 => {
             let how = if dice.percent(50) { How::Fatal } else { how };
             task.attempts = 1 + dice.below(3) as u32;
-            task.trouble =
-                if task.mapped_over.is_some() { Trouble::EveryFourth(how) } else { Trouble::Always(how) };
+            task.trouble = if task.has_many() { Trouble::EveryFourth(how) } else { Trouble::Always(how) };
         }
         _ => {}
     }
@@ -80,7 +82,7 @@ fn finish(dice: &mut Dice, mut tasks: Vec<TaskBlueprint>) -> Vec<TaskBlueprint> 
             tasks[position].reads = vec![wrote[dice.position(wrote.len())]];
         }
         branch(dice, &mut tasks, position, &before[position]);
-        if tasks[position].mapped_over.is_some() {
+        if tasks[position].has_many() {
             // There are many of them.
             tasks[position].pace /= 8;
         }
@@ -91,7 +93,8 @@ fn finish(dice: &mut Dice, mut tasks: Vec<TaskBlueprint>) -> Vec<TaskBlueprint> 
 
 /// Lets some tasks take whatever becomes of those before them, and some run on a condition only.
 fn branch(dice: &mut Dice, tasks: &mut [TaskBlueprint], position: usize, before: &[usize]) {
-    if before.is_empty() {
+    // What goes step by step needs all that it waits for.
+    if before.is_empty() || tasks[position].steps_max.is_some() {
         return;
     }
     if !tasks[position].after.is_empty() && dice.percent(15) {
@@ -104,7 +107,7 @@ fn branch(dice: &mut Dice, tasks: &mut [TaskBlueprint], position: usize, before:
         let writers: Vec<usize> = before
             .iter()
             .copied()
-            .filter(|&a| tasks[a].writes == WriteKind::Own && tasks[a].mapped_over.is_none())
+            .filter(|&a| tasks[a].writes == WriteKind::Own && tasks[a].own_key(Some(0)) == tasks[a].name)
             .collect();
         tasks[position].when = Some(match dice.below(8) {
             0 => When::Failed(any(dice)),
@@ -119,7 +122,7 @@ fn ancestors(tasks: &[TaskBlueprint]) -> Vec<Vec<usize>> {
     let mut all: Vec<Vec<usize>> = Vec::new();
     for task in tasks {
         let mut before: Vec<usize> = Vec::new();
-        for &dependency in task.after.iter().chain(&task.mapped_over) {
+        for dependency in task.before() {
             before.push(dependency);
             before.extend(&all[dependency]);
         }
@@ -138,6 +141,9 @@ pub(super) fn chain(dice: &mut Dice, n_min: usize, n_max: usize) -> Vec<TaskBlue
         task.after = position.checked_sub(1).into_iter().collect();
         if sums {
             task.writes = WriteKind::Sum;
+        }
+        if dice.percent(8) {
+            task.steps_max = Some(5);
         }
         task
     });
@@ -174,13 +180,18 @@ pub(super) fn random(dice: &mut Dice, n_min: usize, n_max: usize, list: Yields) 
         if dice.percent(15) {
             task.yields = list;
         }
-        if dice.percent(20) && position > 0 {
+        if dice.percent(35) && position > 0 {
             let over = nearest + dice.position(position - nearest);
-            if (tasks[over].yields == list || tasks[over].mapped_over.is_some())
-                && !task.after.contains(&over)
-            {
-                task.mapped_over = Some(over);
+            if gives_list(&tasks, over) && !task.after.contains(&over) {
+                if dice.percent(60) {
+                    task.mapped_over = Some(over);
+                } else {
+                    task.pairs_over = Some(over);
+                }
             }
+        }
+        if dice.percent(10) && !task.has_many() {
+            task.steps_max = Some(list.width_max());
         }
         tasks.push(task);
     }
@@ -204,5 +215,43 @@ pub(super) fn maps(dice: &mut Dice, n_max: u64, list: Yields) -> Vec<TaskBluepri
         tasks.push(TaskBlueprint { after: vec![first + 2, first], ..task(dice, first + 3) });
     }
     tasks.push(TaskBlueprint { after: vec![0], ..task(dice, tasks.len()) });
+    finish(dice, tasks)
+}
+
+/// Steps; a map that takes their elements as they come, and may wait for something beside; a tree over each of the
+/// two lists; a map over the steps that has to wait for all of them; and a join; twice.
+pub(super) fn flows(dice: &mut Dice, n_max: u64, list: Yields) -> Vec<TaskBlueprint> {
+    let mut tasks: Vec<TaskBlueprint> = vec![task(dice, 0)];
+    for _ in 0..=dice.below(n_max) {
+        let (before, steps) = (tasks.len() - 1, tasks.len());
+        let after = if dice.percent(70) { vec![before] } else { Vec::new() };
+        let yields = if dice.percent(30) { list } else { Yields::Number };
+        // From four on, the last node of a tree waits for two others.
+        let steps_max = Some(list.width_max() + 2);
+        tasks.push(TaskBlueprint { after, steps_max, yields, ..task(dice, steps) });
+        let after = if dice.percent(40) { vec![before] } else { Vec::new() };
+        let yields = if dice.percent(30) { list } else { Yields::Number };
+        tasks.push(TaskBlueprint { mapped_over: Some(steps), after, yields, ..task(dice, steps + 1) });
+        let mut join = vec![steps + 1];
+        for over in [steps + 1, steps] {
+            if dice.percent(60) {
+                join.push(tasks.len());
+                let yields = if dice.percent(50) { list } else { Yields::Number };
+                tasks.push(TaskBlueprint { pairs_over: Some(over), yields, ..task(dice, tasks.len()) });
+            }
+        }
+        let nearest = tasks.len() - 1;
+        if dice.percent(40) {
+            let is_over_tree = dice.percent(50) && gives_list(&tasks, nearest);
+            let (over, after) = if is_over_tree { (nearest, steps) } else { (steps, nearest) };
+            join.push(tasks.len());
+            tasks.push(TaskBlueprint {
+                mapped_over: Some(over),
+                after: vec![after],
+                ..task(dice, tasks.len())
+            });
+        }
+        tasks.push(TaskBlueprint { after: join, ..task(dice, tasks.len()) });
+    }
     finish(dice, tasks)
 }

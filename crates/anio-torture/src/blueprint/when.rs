@@ -3,7 +3,7 @@
 use anio_core::condition::Condition;
 use serde_json::Value;
 
-use super::{TaskBlueprint, own_key};
+use super::TaskBlueprint;
 
 /// The condition of a task, over tasks before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl When {
                 Condition::skipped(name(task)),
             ])]),
             Self::AnySucceeded(tasks) => Condition::any(tasks.iter().map(name).map(Condition::succeeded)),
-            Self::IsLow(task) => Condition::value(own_key(&name(task), None)).less_than(u64::MAX / 2),
+            Self::IsLow(task) => Condition::value(tasks[*task].own_key(None)).less_than(u64::MAX / 2),
         }
     }
 

@@ -1,13 +1,14 @@
 //! What the diary tells of the bodies and callbacks of a run, beside its facts.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 
 use anio_core::run::FactKind;
 use anio_store::record::FactRecord;
 
 use super::{Rule, RunCheck, all_in_short, is_final};
 use crate::diary::{Line, What};
-use crate::reference::{ExpectedTaskRun, TaskRunName};
+use crate::reference::{Before, ExpectedTaskRun, TaskRunName};
 
 impl RunCheck<'_> {
     /// Looks at the bodies of one task run; returns how many were begun again for a crash.
@@ -114,11 +115,9 @@ impl RunCheck<'_> {
         };
         for (name, task_run) in &expected.task_runs {
             let Some(begun) = of(name, What::Begin).min() else { continue };
-            let settled = task_run.told_of.iter().map(|told_of| (told_of, false));
-            for (dependency, succeeds) in
-                task_run.dependencies.iter().map(|dependency| (dependency, true)).chain(settled)
-            {
-                let elements = (dependency.clone(), None)..=(dependency.clone(), Some(u32::MAX));
+            let before = task_run.dependencies.iter().map(|before| (elements_of(before), true));
+            let settled = task_run.told_of.iter().map(|task| (all_of(task), false));
+            for (elements, succeeds) in before.chain(settled) {
                 for (before, _) in expected.task_runs.range(elements) {
                     let (task, index) = before;
                     if succeeds && of(before, What::End).min().is_none_or(|ended| ended > begun) {
@@ -133,4 +132,15 @@ impl RunCheck<'_> {
             }
         }
     }
+}
+
+fn elements_of(before: &Before) -> RangeInclusive<TaskRunName> {
+    match before {
+        Before::Whole(task) => all_of(task),
+        Before::One(name) => name.clone()..=name.clone(),
+    }
+}
+
+fn all_of(task: &str) -> RangeInclusive<TaskRunName> {
+    (task.to_owned(), None)..=(task.to_owned(), Some(u32::MAX))
 }

@@ -34,6 +34,8 @@ fn task(name: &str, after: &[usize]) -> TaskBlueprint {
         after: after.to_vec(),
         settled: Vec::new(),
         mapped_over: None,
+        pairs_over: None,
+        steps_max: None,
         when: None,
         reads: Vec::new(),
         writes: WriteKind::Nothing,
