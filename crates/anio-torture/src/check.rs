@@ -43,7 +43,7 @@ pub fn check(history: &History, blueprints: &[Blueprint]) -> Vec<Violation> {
         diary.entry(line.run).or_default().push((position, line));
     }
     let mut violations = Vec::new();
-    check_acknowledged(history, &mut violations);
+    check_acknowledged(history, &by_name, &mut violations);
     let stored: HashSet<RunId> = history.runs.iter().map(|run| run.id).collect();
     for (&run, lines) in diary.iter().filter(|(run, _)| !stored.contains(run)) {
         let found = format!("{} lines in the diary and no row", lines.len());
@@ -94,7 +94,11 @@ pub fn check(history: &History, blueprints: &[Blueprint]) -> Vec<Violation> {
     violations
 }
 
-fn check_acknowledged(history: &History, violations: &mut Vec<Violation>) {
+fn check_acknowledged(
+    history: &History,
+    blueprints: &HashMap<&str, &Blueprint>,
+    violations: &mut Vec<Violation>,
+) {
     let stored: HashMap<RunId, &StoredRun> = history.runs.iter().map(|run| (run.id, run)).collect();
     let mut violate = |rule, run, found| {
         violations.push(Violation { rule, run: Some(run), task_run: None, found });
@@ -136,7 +140,8 @@ fn check_acknowledged(history: &History, violations: &mut Vec<Violation>) {
                 ended.run,
                 format!("told to have {status}, now it is {now}"),
             );
-        } else if run.is_some_and(|run| run.outputs() != ended.outputs) {
+        } else if run.is_some_and(|run| run.outputs(blueprints.get(&*run.workflow).copied()) != ended.outputs)
+        {
             let found = "its outputs are not those that were told".to_owned();
             violate(Rule::AcknowledgedEndsAreKept, ended.run, found);
         }

@@ -1,5 +1,7 @@
 //! All that is known after a storm: what was acknowledged, what the database says, what the bodies wrote.
 
+mod outputs;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use anio_core::run::FactKind;
@@ -9,6 +11,7 @@ use anio_store::{Store, StoreOptions};
 use serde_json::Value;
 
 use crate::Result;
+use crate::blueprint::Blueprint;
 use crate::body::RunInput;
 use crate::diary::{Line, What};
 use crate::dice::hash;
@@ -210,31 +213,9 @@ pub async fn read_runs(url: &str) -> Result<Vec<StoredRun>> {
 
 impl StoredRun {
     /// All its outputs, as one number.
-    pub fn outputs(&self) -> u64 {
-        let mut widths: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut elements: BTreeMap<&str, BTreeMap<u32, Value>> = BTreeMap::new();
-        let mut outputs: BTreeMap<&str, Value> = BTreeMap::new();
-        for fact in &self.facts {
-            let task = fact.task.as_str();
-            match &fact.kind {
-                FactKind::Expanded { n } => drop(widths.insert(task, *n as usize)),
-                FactKind::Succeeded { output, .. } => {
-                    let Ok(value) = output.parse::<Value>() else { continue };
-                    match fact.map_index {
-                        Some(index) => drop(elements.entry(task).or_default().insert(index, value)),
-                        None => drop(outputs.insert(task, value)),
-                    }
-                }
-                _ => {}
-            }
-        }
-        for (task, width) in widths {
-            let of_task = elements.remove(task).unwrap_or_default();
-            if of_task.len() == width {
-                outputs.insert(task, of_task.into_values().collect());
-            }
-        }
-        digest(outputs)
+    pub fn outputs(&self, blueprint: Option<&Blueprint>) -> u64 {
+        let outputs = outputs::of_tasks(&self.facts, blueprint);
+        digest(outputs.iter().map(|(task, output)| (task.as_str(), output.clone())))
     }
 
     pub(crate) fn new(record: RunRecord, facts: Vec<FactRecord>) -> Result<Self> {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use anio_core::run::FactKind;
+use anio_store::record::FactRecord;
+
 use super::life::{Life, name};
 use super::{Rule, Violation, is_final};
-use crate::blueprint::Blueprint;
+use crate::blueprint::{Blueprint, TaskBlueprint};
 use crate::history::StoredRun;
 use crate::reference::TaskRunName;
-use anio_core::run::FactKind;
 
 /// Checks what each retry of a run cleared. That nothing else is executed again is seen where the life after
 /// it is checked: what was kept has its success there.
@@ -25,7 +27,13 @@ pub(super) fn check(blueprint: &Blueprint, run: &StoredRun, lives: &[Life<'_>], 
             .filter(|fact| is_final(fact) && matches!(fact.kind, FactKind::Failed { .. }))
             .map(|fact| name(fact))
             .collect();
-        let undone = tasks_after(blueprint, &failed);
+        // What takes the elements of steps as they come keeps those that there were before a step failed.
+        let keeps = |task: &TaskBlueprint, of: usize| {
+            let steps = &blueprint.tasks[of].name;
+            let gives = |fact: &FactRecord| fact.task == **steps && is_success(fact);
+            blueprint.streams_from(task) == Some(of) && before.facts.iter().any(|fact| gives(fact))
+        };
+        let undone = tasks_after(blueprint, &failed, keeps);
         for cleared in after.cleared.keys() {
             if !failed.contains(cleared) && !undone.contains(cleared.0.as_str()) {
                 let found = "it was cleared, and had not failed, nor had any before it".to_owned();
@@ -51,7 +59,7 @@ fn check_again(
 ) {
     let chosen: BTreeSet<TaskRunName> =
         chosen.iter().map(|&position| (blueprint.tasks[position].name.clone(), None)).collect();
-    let mut wanted = tasks_after(blueprint, &chosen);
+    let mut wanted = tasks_after(blueprint, &chosen, |_, _| false);
     wanted.extend(chosen.iter().map(|(task, _)| task.as_str()));
     let cleared: BTreeSet<&str> = after.cleared.keys().map(|(task, _)| task.as_str()).collect();
     for task in wanted.symmetric_difference(&cleared) {
@@ -62,14 +70,22 @@ fn check_again(
     }
 }
 
-/// All tasks that come after one of these.
-fn tasks_after<'a>(blueprint: &'a Blueprint, failed: &BTreeSet<TaskRunName>) -> BTreeSet<&'a str> {
+const fn is_success(fact: &FactRecord) -> bool {
+    matches!(fact.kind, FactKind::Succeeded { .. })
+}
+
+/// All tasks that come after one of these, but for those that keep what they have when that one has failed.
+fn tasks_after<'a>(
+    blueprint: &'a Blueprint,
+    failed: &BTreeSet<TaskRunName>,
+    keeps: impl Fn(&TaskBlueprint, usize) -> bool,
+) -> BTreeSet<&'a str> {
     let mut after = BTreeSet::new();
     for task in &blueprint.tasks {
-        let mut before = task.after.iter().chain(&task.settled).chain(&task.mapped_over);
-        let is_undone = before.any(|&position| {
+        let is_undone = task.before().any(|position| {
             let name = &blueprint.tasks[position].name;
-            after.contains(name.as_str()) || failed.iter().any(|(task, _)| task == name)
+            let has_failed = failed.iter().any(|(task, _)| task == name);
+            after.contains(name.as_str()) || has_failed && !keeps(task, position)
         });
         if is_undone {
             after.insert(task.name.as_str());

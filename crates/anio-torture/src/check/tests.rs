@@ -1,5 +1,6 @@
 //! One bad history for each rule, made from a good one: a rule that cannot fail proves nothing.
 
+mod form;
 mod sample;
 
 use std::sync::Arc;

@@ -5,17 +5,18 @@ use super::*;
 pub(super) const N: u64 = 4;
 
 /// A list, a map over it, a join; beside them a task that is tried twice, and one that fails, with one that
-/// is skipped for it.
+/// is skipped for it; a tree over the list; and steps, with a map that takes them as they come.
 pub(super) fn blueprint() -> Blueprint {
     let plain = |name: &str| {
         let mut task = Blueprint::new(1, 0).tasks[0].clone();
         (task.name, task.trouble, task.attempts) = (name.to_owned(), Trouble::None, 1);
         (task.needs, task.concurrency, task.tells) = (1, Some(2), true);
-        task.rate = None;
+        (task.rate, task.steps_max) = (None, None);
         task
     };
-    // The seed decides how wide the list is.
+    // The seed decides how wide the list is, and how many steps there are.
     let list = |seed| TaskBlueprint { seed, yields: Yields::List, ..plain("list") };
+    let steps = |seed| TaskBlueprint { seed, steps_max: Some(5), ..plain("steps") };
     let with = |seed| Blueprint {
         name: "bad".to_owned(),
         tasks: vec![
@@ -25,11 +26,17 @@ pub(super) fn blueprint() -> Blueprint {
             TaskBlueprint { trouble: Trouble::AtFirst(1, How::Error), attempts: 2, ..plain("again") },
             TaskBlueprint { trouble: Trouble::Always(How::Fatal), ..plain("bad") },
             TaskBlueprint { after: vec![4], ..plain("skipped") },
+            TaskBlueprint { pairs_over: Some(0), ..plain("tree") },
+            steps(seed),
+            TaskBlueprint { mapped_over: Some(7), ..plain("taken") },
         ],
     };
-    let is_wide =
-        |blueprint: &Blueprint| reference::execute(blueprint, N, &Handling::default()).widths["each"] >= 3;
-    (0..100).map(with).find(is_wide).expect("most seeds are wide")
+    let is_wide = |blueprint: &Blueprint| {
+        let expected = reference::execute(blueprint, N, &Handling::default());
+        let n_taken = expected.task_runs.keys().filter(|(task, _)| task == "taken").count();
+        expected.widths["each"] >= 3 && n_taken == 3
+    };
+    (0..1000).map(with).find(is_wide).expect("most seeds are wide")
 }
 
 pub(super) fn run_id() -> RunId {
@@ -60,7 +67,12 @@ pub(super) fn good() -> History {
             facts.push(fact(None, 0, tick(), FactKind::Expanded { n }));
         }
         let of_task = |((name, _), _): &(&TaskRunName, &ExpectedTaskRun)| *name == task.name;
-        for (name, task_run) in expected.task_runs.iter().filter(of_task) {
+        let mut task_runs: Vec<_> = expected.task_runs.iter().filter(of_task).collect();
+        if task.pairs_over.is_some() {
+            // What is under a node has the higher number.
+            task_runs.reverse();
+        }
+        for (name, task_run) in task_runs {
             for attempt in 1..=task_run.n_attempts {
                 let fails = task_run.fails() || attempt < task_run.n_attempts;
                 let mut line = |what| {
@@ -97,7 +109,7 @@ pub(super) fn good() -> History {
         spawned: BTreeMap::from([(1, Timestamp::from_micros(0))]),
         runs: vec![StoredRun {
             id: run_id(),
-            workflow: blueprint.name,
+            workflow: blueprint.name.clone(),
             n: N,
             key: None,
             intent: Intent::Plain,
@@ -116,7 +128,7 @@ pub(super) fn good() -> History {
         stopped: BTreeSet::new(),
         leases: leases(),
     };
-    history.ends[0].outputs = history.runs[0].outputs();
+    history.ends[0].outputs = history.runs[0].outputs(Some(&blueprint));
     history
 }
 
@@ -141,4 +153,15 @@ pub(super) fn begin_again(history: &mut History, task: &str, after: usize) -> us
     line.at = history.diary[after].at;
     history.diary.insert(after + 1, line);
     after + 1
+}
+
+/// Where a task run with an index does this first.
+pub(super) fn at_of(history: &History, (task, index): (&str, u32), what: What) -> usize {
+    let name = (task.to_owned(), Some(index));
+    history.diary.iter().position(|line| line.task_run == name && line.what == what).unwrap()
+}
+
+/// How many task runs a task is expanded to.
+pub(super) fn width_of(task: &str) -> u32 {
+    reference::execute(&blueprint(), N, &Handling::default()).widths[task]
 }
