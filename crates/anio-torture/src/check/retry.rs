@@ -80,15 +80,20 @@ fn tasks_after<'a>(
     failed: &BTreeSet<TaskRunName>,
     keeps: impl Fn(&TaskBlueprint, usize) -> bool,
 ) -> BTreeSet<&'a str> {
-    let mut after = BTreeSet::new();
+    let (mut after, mut kept) = (BTreeSet::new(), BTreeSet::new());
     for task in &blueprint.tasks {
-        let is_undone = task.before().any(|position| {
+        let has_failed = |position: usize| {
             let name = &blueprint.tasks[position].name;
-            let has_failed = failed.iter().any(|(task, _)| task == name);
-            after.contains(name.as_str()) || has_failed && !keeps(task, position)
-        });
-        if is_undone {
+            failed.iter().any(|(task, _)| task == name)
+        };
+        let is_undone = |position: usize| {
+            let name = blueprint.tasks[position].name.as_str();
+            after.contains(name) || kept.contains(name) || has_failed(position) && !keeps(task, position)
+        };
+        if task.before().any(is_undone) {
             after.insert(task.name.as_str());
+        } else if task.before().any(has_failed) {
+            kept.insert(task.name.as_str());
         }
     }
     after

@@ -1,12 +1,12 @@
 //! The workflows that the points are passed with: every graph of three tasks, and one of each thing that
-//! outlives a step: a map, a retry, a callback, a limit, a failure, a long run to ask things of.
+//! outlives a step: a map, a tree, steps, a retry, a callback, a limit, a failure, a long run to ask things of.
 
 use std::time::Duration;
 
 use anio_core::Lane;
 
 use crate::blueprint::{Blueprint, How, TaskBlueprint, Trouble, WriteKind, Yields};
-use crate::reference::{self, Handling};
+use crate::reference::{self, Expected, Handling};
 
 /// The number in the input of every run.
 pub const N: u64 = 1;
@@ -22,7 +22,7 @@ pub fn dag(n: usize) -> String {
 /// All of them.
 pub fn all() -> Vec<Blueprint> {
     let mut all: Vec<Blueprint> = (0..DAGS).map(graph).collect();
-    all.extend([mapped(), again(), limited(), slow(), bad()]);
+    all.extend([mapped(), tree(), steps(), again(), limited(), slow(), bad()]);
     all
 }
 
@@ -75,8 +75,39 @@ fn mapped() -> Blueprint {
         let each = TaskBlueprint { mapped_over: Some(0), pace, ..task("each", &[]) };
         of("mapped", vec![list, each, TaskBlueprint { tells: true, ..task("join", &[1]) }])
     };
-    let width = |of: &Blueprint| reference::execute(of, N, &Handling::default()).widths["each"];
-    (1..1000).map(of_seed).find(|of| width(of) == 3).expect("some list has three elements")
+    find(of_seed, |of| of.widths.get("each") == Some(&3))
+}
+
+/// A list of four, a map over it, a tree over that, whose last node waits for two others and whose nodes run long
+/// enough for their starts to be recorded, and a join.
+fn tree() -> Blueprint {
+    let of_seed = |seed| {
+        let list = TaskBlueprint { seed, yields: Yields::List, ..task("list", &[]) };
+        let each = TaskBlueprint { mapped_over: Some(0), writes: WriteKind::Own, ..task("each", &[]) };
+        let tree =
+            TaskBlueprint { pairs_over: Some(1), pace: Duration::from_millis(15), ..task("tree", &[]) };
+        of("tree", vec![list, each, tree, TaskBlueprint { reads: vec![1], ..task("join", &[2]) }])
+    };
+    find(of_seed, |of| of.widths.get("tree") == Some(&3))
+}
+
+/// Steps that make three elements, a map that takes them as they come, with a callback, and a join that reads what
+/// the last step wrote.
+fn steps() -> Blueprint {
+    let of_seed = |seed| {
+        let pace = Duration::from_millis(15);
+        let steps = TaskBlueprint { seed, steps_max: Some(4), pace, ..task("steps", &[]) };
+        let steps = TaskBlueprint { writes: WriteKind::Own, ..steps };
+        let taken = TaskBlueprint { mapped_over: Some(0), pace, tells: true, ..task("taken", &[]) };
+        of("steps", vec![steps, taken, TaskBlueprint { reads: vec![0], ..task("join", &[1]) }])
+    };
+    find(of_seed, |of| of.task_runs.keys().filter(|(task, _)| task == "taken").count() == 3)
+}
+
+/// The blueprint of the first seed that comes to this.
+fn find(of_seed: impl Fn(u64) -> Blueprint, is_it: impl Fn(&Expected) -> bool) -> Blueprint {
+    let comes_to = |of: &Blueprint| is_it(&reference::execute(of, N, &Handling::default()));
+    (1..1000).map(of_seed).find(comes_to).expect("some seed in 1,000 comes to that")
 }
 
 /// A task that fails once and is tried again after a while, and one after it.

@@ -5,7 +5,8 @@ use super::*;
 pub(super) const N: u64 = 4;
 
 /// A list, a map over it, a join; beside them a task that is tried twice, and one that fails, with one that
-/// is skipped for it; a tree over the list; and steps, with a map that takes them as they come.
+/// is skipped for it; a tree over the list; and steps, with a map that takes them as they come
+/// and one after that.
 pub(super) fn blueprint() -> Blueprint {
     let plain = |name: &str| {
         let mut task = Blueprint::new(1, 0).tasks[0].clone();
@@ -29,6 +30,7 @@ pub(super) fn blueprint() -> Blueprint {
             TaskBlueprint { pairs_over: Some(0), ..plain("tree") },
             steps(seed),
             TaskBlueprint { mapped_over: Some(7), ..plain("taken") },
+            TaskBlueprint { after: vec![8], ..plain("last") },
         ],
     };
     let is_wide = |blueprint: &Blueprint| {
