@@ -45,6 +45,8 @@ pub struct TaskBlueprint {
     pub pairs_over: Option<usize>,
     /// It goes step by step, and makes so many elements at the most.
     pub steps_max: Option<u64>,
+    /// It is mapped, and has enough with so many outputs: which ones depends on time.
+    pub enough: Option<usize>,
     /// When it runs at all.
     pub when: Option<When>,
     /// Whose context keys it reads: tasks before it.
@@ -153,6 +155,8 @@ pub enum Fate {
     Fails(u32),
     /// Somebody gave it up before its end, after at most so many failures.
     GivenUp(u32),
+    /// Its task had enough without it, after at most so many failures of its own.
+    LeftOut(u32),
 }
 
 impl TaskBlueprint {
@@ -259,11 +263,12 @@ impl Blueprint {
     /// A workflow of a few tasks, of whichever kind.
     pub fn small(seed: u64, name: &str) -> Self {
         let mut dice = Dice::new(seed);
-        let mut tasks = match dice.below(7) {
+        let mut tasks = match dice.below(8) {
             0 => make::chain(&mut dice, 1, 5),
             1 => make::diamonds(&mut dice, 1, 7),
             2 => make::maps(&mut dice, 1, Yields::Few),
             3 | 4 => make::flows(&mut dice, 1, Yields::Few),
+            5 => make::hunt(&mut dice),
             _ => make::random(&mut dice, 1, 8, Yields::Few),
         };
         let (is_tight, is_slow) = (dice.percent(25), dice.percent(30));

@@ -1,5 +1,6 @@
 //! Real workflows made from blueprints: bodies that keep the diary, compute, wait, spin and fail.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +41,8 @@ pub fn workflow(blueprint: &Blueprint, around: &Arc<dyn Surroundings>) -> Result
     for task in &blueprint.tasks {
         let name = |position: usize| blueprint.tasks[position].name.clone();
         let body = Arc::new(Body {
-            after: task.after.iter().map(|&dependency| name(dependency)).collect(),
-            settled: task.settled.iter().map(|&dependency| name(dependency)).collect(),
+            after: task.after.iter().map(|&dependency| blueprint.tasks[dependency].clone()).collect(),
+            settled: task.settled.iter().map(|&dependency| blueprint.tasks[dependency].clone()).collect(),
             reads: blueprint.keys_read(task),
             task: task.clone(),
             around: Arc::clone(around),
@@ -61,6 +62,12 @@ pub fn workflow(blueprint: &Blueprint, around: &Arc<dyn Surroundings>) -> Result
         }
         if task.steps_max.is_some() {
             builder = builder.steps();
+        }
+        if let Some(enough) = task.enough {
+            builder = builder.until(move |n: &mut usize, _: &Value| {
+                *n += 1;
+                if *n >= enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
         }
         if let Some(when) = &task.when {
             builder = builder.when(when.condition(&blueprint.tasks));
@@ -102,8 +109,8 @@ fn options(task: &TaskBlueprint) -> TaskOptions {
 
 struct Body {
     task: TaskBlueprint,
-    after: Vec<String>,
-    settled: Vec<String>,
+    after: Vec<TaskBlueprint>,
+    settled: Vec<TaskBlueprint>,
     reads: Vec<String>,
     around: Arc<dyn Surroundings>,
 }
@@ -163,11 +170,13 @@ impl Body {
             values.push(call.previous::<Value>()?.map_or(Value::Null, |before| Value::clone(&before)));
         }
         for dependency in &self.after {
-            values.push(Value::clone(&*call.output::<Value>(dependency)?));
+            values.push(dependency.shown(Value::clone(&*call.output::<Value>(&dependency.name)?)));
         }
         for dependency in &self.settled {
-            values.push(told_of(&match call.settled(dependency)? {
-                Settled::Succeeded(output) => Fortune::Succeeded(Value::clone(&*output.get::<Value>()?)),
+            values.push(told_of(&match call.settled(&dependency.name)? {
+                Settled::Succeeded(output) => {
+                    Fortune::Succeeded(dependency.shown(Value::clone(&*output.get::<Value>()?)))
+                }
                 Settled::Failed(..) => Fortune::Failed,
                 Settled::Skipped(_) => Fortune::Skipped,
             }));

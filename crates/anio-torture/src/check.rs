@@ -6,6 +6,7 @@
 
 mod bodies;
 mod control;
+mod enough;
 mod joint;
 mod lease;
 mod life;
@@ -148,12 +149,13 @@ fn check_acknowledged(
 }
 
 /// Whether the outputs of a run are not those that were told. It is left open whether a task that takes steps as they
-/// come has succeeded with none of them when its run is called off.
+/// come has succeeded with none of them when its run is called off, and whether a map has that had enough just then.
 fn is_told_otherwise(run: &StoredRun, blueprints: &HashMap<&str, &Blueprint>, told: u64) -> bool {
     let blueprint = blueprints.get(run.workflow.as_str()).copied();
     let is_called_off = run.status == RunStatus::Cancelled || matches!(run.intent, Intent::Late(_));
-    let streams = |of: &Blueprint| of.tasks.iter().any(|task| of.streams_from(task).is_some());
-    !(is_called_off && blueprint.is_some_and(streams)) && run.outputs(blueprint) != told
+    let is_open =
+        |of: &Blueprint| of.tasks.iter().any(|task| of.streams_from(task).is_some() || task.enough.is_some());
+    !(is_called_off && blueprint.is_some_and(is_open)) && run.outputs(blueprint) != told
 }
 
 /// The check of one run.
@@ -179,6 +181,7 @@ impl RunCheck<'_> {
         self.check_end();
         let mut facts: BTreeMap<TaskRunName, Vec<&FactRecord>> = BTreeMap::new();
         self.check_repeats();
+        self.check_enough();
         // What is asked for, decided and called is looked at elsewhere.
         for &fact in self.life.facts.iter().filter(|fact| is_of_attempt(fact)) {
             facts.entry((fact.task.to_string(), fact.map_index)).or_default().push(fact);
@@ -309,14 +312,15 @@ impl RunCheck<'_> {
             self.violate(Rule::AttemptsCountUp, Some(name), all_in_short(facts));
         }
         let ends = facts.iter().filter(|fact| is_final(fact)).count();
-        let is_over = self.is_whole;
+        // What is left out has an end of its own only if it was under way; that is looked at elsewhere.
+        let is_over = self.is_whole && !expected.is_left_out();
         if ends > 1 || is_over && ends != 1 || ends == 1 && !facts.last().is_some_and(|fact| is_final(fact)) {
             self.violate(Rule::TaskRunsEndOnce, Some(name), all_in_short(facts));
         }
         let n_failed =
             facts.iter().filter(|fact| matches!(fact.kind, FactKind::Failed { .. })).count() as u32;
         let agrees = match expected.fate {
-            Fate::Succeeds(n_max) | Fate::GivenUp(n_max) => n_failed <= n_max,
+            Fate::Succeeds(n_max) | Fate::GivenUp(n_max) | Fate::LeftOut(n_max) => n_failed <= n_max,
             Fate::Fails(n) => n_failed == n || !is_over && n_failed <= n,
         };
         if !agrees {
@@ -326,6 +330,7 @@ impl RunCheck<'_> {
         for fact in facts {
             if let FactKind::Succeeded { output, writes, .. } = &fact.kind {
                 if expected.fails()
+                    || expected.is_left_out()
                     || !output.parse().is_ok_and(|output: serde_json::Value| output == expected.output)
                 {
                     let found = format!("{output:?}; without crashes {:?}", expected.output);
@@ -352,8 +357,8 @@ impl RunCheck<'_> {
 }
 
 const fn is_of_attempt(fact: &FactRecord) -> bool {
-    use FactKind::{Called, Cancelled, Cleared, Skipped};
-    !matches!(fact.kind, Called | Cancelled | Cleared | Skipped { .. })
+    use FactKind::{Called, Cancelled, Cleared, Skipped, Stopped};
+    !matches!(fact.kind, Called | Cancelled | Cleared | Skipped { .. } | Stopped { .. })
 }
 
 const fn is_final(fact: &FactRecord) -> bool {

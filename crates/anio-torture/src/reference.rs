@@ -22,7 +22,7 @@ pub struct Expected {
     pub fails: bool,
 }
 
-/// What people did to a run, as far as it matters for what it comes to.
+/// What people did to a run, and time, as far as it matters for what it comes to.
 #[derive(Clone, Debug, Default)]
 pub struct Handling {
     /// What failed for good was mended.
@@ -30,6 +30,8 @@ pub struct Handling {
     /// Task runs that were given up before they had ended; of a mapped task without an index: before it was
     /// expanded.
     pub given_up: BTreeSet<TaskRunName>,
+    /// The tasks that have enough, and which of their elements gave an output: that is a matter of time.
+    pub enough: BTreeMap<String, BTreeSet<u32>>,
 }
 
 /// What a task run must come to.
@@ -66,6 +68,11 @@ impl ExpectedTaskRun {
     /// Whether it fails for good.
     pub const fn fails(&self) -> bool {
         matches!(self.fate, Fate::Fails(_) | Fate::GivenUp(_))
+    }
+
+    /// Whether its task had enough without it.
+    pub const fn is_left_out(&self) -> bool {
+        matches!(self.fate, Fate::LeftOut(_))
     }
 }
 
@@ -123,7 +130,10 @@ impl Interpreter<'_> {
             return Fortune::Failed;
         }
         let Some(mut values) = values.filter(|_| self.may_run(task)) else { return Fortune::Skipped };
-        let told = task.settled.iter().map(|&position| told_of(&self.fortunes[position]));
+        let told = task.settled.iter().map(|&position| match self.value(position) {
+            Some(value) => value,
+            None => told_of(&self.fortunes[position]),
+        });
         values.extend(told.collect::<Vec<_>>());
         if task.steps_max.is_some() {
             return self.steps(task, &values);
@@ -143,7 +153,7 @@ impl Interpreter<'_> {
 
     fn value(&self, position: usize) -> Option<Value> {
         match &self.fortunes[position] {
-            Fortune::Succeeded(value) => Some(value.clone()),
+            Fortune::Succeeded(value) => Some(self.blueprint.tasks[position].shown(value.clone())),
             Fortune::Failed | Fortune::Skipped => None,
         }
     }
@@ -173,7 +183,14 @@ impl Interpreter<'_> {
         let inputs = Inputs { map_index, n: self.n, values, read: read.collect() };
         let name = (task.name.clone(), map_index);
         let given_up = self.handling.given_up.contains(&name);
-        let fate = if given_up { Fate::GivenUp(task.attempts) } else { task.fate(map_index) };
+        let ended = self.handling.enough.get(&task.name).zip(map_index);
+        let fate = if given_up {
+            Fate::GivenUp(task.attempts)
+        } else if ended.is_some_and(|(ended, index)| !ended.contains(&index)) {
+            Fate::LeftOut(task.attempts)
+        } else {
+            task.fate(map_index)
+        };
         let succeeded = |position: &usize| matches!(self.fortunes[*position], Fortune::Succeeded(_));
         let name_of = |position: usize| self.blueprint.tasks[position].name.clone();
         let (dependencies, told_of): (Vec<_>, Vec<_>) =
@@ -187,11 +204,11 @@ impl Interpreter<'_> {
             told_of: told_of.into_iter().map(name_of).collect(),
             n_attempts: match fate {
                 Fate::Succeeds(n) => n + 1,
-                Fate::Fails(n) | Fate::GivenUp(n) => n,
+                Fate::Fails(n) | Fate::GivenUp(n) | Fate::LeftOut(n) => n,
             },
             tells: task.tells,
         };
-        let output = (!run.fails()).then(|| run.output.clone());
+        let output = (!run.fails() && !run.is_left_out()).then(|| run.output.clone());
         if output.is_some() {
             self.written.extend(run.write.clone());
         }

@@ -1,6 +1,8 @@
 //! Tasks that have many task runs, or that make lists: maps, trees, steps, and maps that take the elements of
 //! steps as they come.
 
+use serde_json::Value;
+
 use super::{Blueprint, Inputs, TaskBlueprint, Yields};
 use crate::dice::mix;
 
@@ -19,6 +21,14 @@ impl TaskBlueprint {
     /// Whether it decides for itself when all before it has settled.
     pub const fn decides(&self) -> bool {
         self.when.is_some() || !self.settled.is_empty()
+    }
+
+    /// What other tasks are given of its output: where which elements gave one depends on time, how many are enough.
+    pub fn shown(&self, output: Value) -> Value {
+        match (self.enough, output.as_array()) {
+            (Some(enough), Some(list)) => list.len().min(enough).into(),
+            _ => output,
+        }
     }
 
     /// Whether a step that is given this finds the end. All lengths up to the longest are as likely.

@@ -30,6 +30,7 @@ fn task(dice: &mut Dice, position: usize) -> TaskBlueprint {
         mapped_over: None,
         pairs_over: None,
         steps_max: None,
+        enough: None,
         when: None,
         reads: Vec::new(),
         writes: if dice.percent(30) { WriteKind::Own } else { WriteKind::Nothing },
@@ -254,4 +255,28 @@ pub(super) fn flows(dice: &mut Dice, n_max: u64, list: Yields) -> Vec<TaskBluepr
         tasks.push(TaskBlueprint { after: join, ..task(dice, tasks.len()) });
     }
     finish(dice, tasks)
+}
+
+/// A list, a map over it that has enough with some of it, one after that, and one that is told of it.
+pub(super) fn hunt(dice: &mut Dice) -> Vec<TaskBlueprint> {
+    let list = TaskBlueprint { yields: Yields::Few, ..task(dice, 0) };
+    let each = TaskBlueprint { mapped_over: Some(0), ..task(dice, 1) };
+    let (then, told) = (task(dice, 2), task(dice, 3));
+    let tasks = vec![
+        list,
+        each,
+        TaskBlueprint { after: vec![1], ..then },
+        TaskBlueprint { settled: vec![1], after: vec![0], ..told },
+    ];
+    let mut tasks = finish(dice, tasks);
+    let each = &mut tasks[1];
+    each.enough = Some(1 + dice.position(3));
+    // Whether one that fails for good does so before there is enough is a matter of time, and whether one that may
+    // write has: so none does either.
+    (each.writes, each.settled, each.when) = (WriteKind::Nothing, Vec::new(), None);
+    each.mapped_over = Some(0);
+    if each.wants_mending() {
+        each.trouble = Trouble::None;
+    }
+    tasks
 }

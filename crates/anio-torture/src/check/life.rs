@@ -10,6 +10,7 @@ use anio_core::error::FailureKind;
 use anio_core::run::FactKind;
 use anio_store::record::{FactRecord, RunStatus};
 
+use super::enough;
 use crate::diary::Line;
 use crate::history::StoredRun;
 use crate::intent::Intent;
@@ -71,7 +72,11 @@ impl<'a> Life<'a> {
         // That a whole task was given up is taken back with any of its task runs.
         let is_kept_fact = |fact: &FactRecord| {
             let was_asked = fact.kind == FactKind::Cancelled && fact.map_index.is_none();
-            is_kept(&name(fact)) && !(was_asked && cleared.keys().any(|(task, _)| fact.task == **task))
+            // So is that it had enough, and who was left out for that.
+            let was_enough = matches!(fact.kind, FactKind::Stopped { .. })
+                || matches!(fact.kind, FactKind::Skipped { .. }) && fact.map_index.is_some();
+            is_kept(&name(fact))
+                && !((was_asked || was_enough) && cleared.keys().any(|(task, _)| fact.task == **task))
         };
         let (lines, after): (Vec<_>, Vec<_>) = self.lines.iter().partition(|(_, line)| line.at < at);
         let heir = Self {
@@ -101,7 +106,7 @@ impl<'a> Life<'a> {
         };
         let given_up: BTreeSet<TaskRunName> =
             self.facts.iter().enumerate().filter(is_given_up).map(|(_, fact)| name(fact)).collect();
-        Handling { mended: self.is_mended, given_up }
+        Handling { mended: self.is_mended, given_up, enough: enough::of_life(self) }
     }
 
     /// Whether the run was stopped before all was done that there was to do.

@@ -97,13 +97,15 @@ pub enum Rule {
     RunsAreTakenUnderALease,
     /// An epoch of a run has one owner.
     EpochsHaveOneOwner,
+    /// A map stops when it has enough: then no element begins any more, and those that are under way come to an end.
+    EnoughIsEnough,
     /// A task run that kills its worker each time fails, after as many deaths as it is allowed.
     PoisonEnds,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::AcknowledgedRunsAreKept,
         Self::AcknowledgedEndsAreKept,
         Self::RunsEnd,
@@ -148,6 +150,7 @@ impl Rule {
         Self::RunsAreTakenUnderALease,
         Self::EpochsHaveOneOwner,
         Self::PoisonEnds,
+        Self::EnoughIsEnough,
     ];
 }
 

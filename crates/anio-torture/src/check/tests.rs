@@ -1,5 +1,6 @@
 //! One bad history for each rule, made from a good one: a rule that cannot fail proves nothing.
 
+mod enough;
 mod form;
 mod sample;
 
@@ -169,6 +170,11 @@ fn break_rule(rule: Rule, history: &mut History) {
             let deadly =
                 StoredRun { workflow: DEADLY.to_owned(), facts: Vec::new(), ..history.runs[0].clone() };
             history.runs.push(StoredRun { id: RunId::from_uuid(uuid::Uuid::from_u128(8)), ..deadly });
+        }
+        Rule::EnoughIsEnough => {
+            let stop = facts_of(history, "each")[1].clone();
+            let kind = FactKind::Stopped { running: Vec::new() };
+            history.runs[0].facts.push(FactRecord { map_index: None, attempt: 0, kind, ..stop });
         }
         Rule::EpochsHaveOneOwner => history.leases[4].what = LeaseDeed::Takes(run_id(), 0),
     }

@@ -1,6 +1,6 @@
 //! What the tasks of a run returned, by its facts alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anio_core::run::FactKind;
 use anio_store::record::FactRecord;
@@ -39,6 +39,8 @@ struct Told {
     widths: HashMap<String, u32>,
     of_whole: BTreeMap<String, Value>,
     of_each: HashMap<String, BTreeMap<u32, Value>>,
+    stopped: HashSet<String>,
+    failed: HashSet<String>,
 }
 
 impl Told {
@@ -53,8 +55,15 @@ impl Told {
                     None => drop(self.of_whole.insert(task, value)),
                 }
             }
+            FactKind::Stopped { .. } => drop(self.stopped.insert(task)),
+            FactKind::Failed { retry_at: None, .. } => drop(self.failed.insert(task)),
             _ => {}
         }
+    }
+
+    /// Whether a task has stopped with enough, and succeeded.
+    fn has_enough(&self, task: &TaskBlueprint) -> bool {
+        self.stopped.contains(&task.name) && !self.failed.contains(&task.name)
     }
 
     /// What the task runs of a task add up to, where all are there.
@@ -73,6 +82,7 @@ impl Told {
         match (task.pairs_over, width?) {
             (Some(_), 0) => list?.first().cloned(),
             (Some(_), _) => each.get(&0).cloned(),
+            (None, _) if self.has_enough(task) => Some(each.values().cloned().collect()),
             (None, width) => (each.len() == width).then(|| each.values().cloned().collect()),
         }
     }

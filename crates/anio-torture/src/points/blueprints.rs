@@ -1,5 +1,6 @@
 //! The workflows that the points are passed with: every graph of three tasks, and one of each thing that
-//! outlives a step: a map, a tree, steps, a retry, a callback, a limit, a failure, a long run to ask things of.
+//! outlives a step: a map, a tree, steps, a map that has enough, a retry, a callback, a limit, a failure, a long run
+//! to ask things of.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub fn dag(n: usize) -> String {
 /// All of them.
 pub fn all() -> Vec<Blueprint> {
     let mut all: Vec<Blueprint> = (0..DAGS).map(graph).collect();
-    all.extend([mapped(), tree(), steps(), again(), limited(), slow(), bad()]);
+    all.extend([mapped(), tree(), steps(), enough(), again(), limited(), slow(), bad()]);
     all
 }
 
@@ -36,6 +37,7 @@ fn task(name: &str, after: &[usize]) -> TaskBlueprint {
         mapped_over: None,
         pairs_over: None,
         steps_max: None,
+        enough: None,
         when: None,
         reads: Vec::new(),
         writes: WriteKind::Nothing,
@@ -102,6 +104,19 @@ fn steps() -> Blueprint {
         of("steps", vec![steps, taken, TaskBlueprint { reads: vec![0], ..task("join", &[1]) }])
     };
     find(of_seed, |of| of.task_runs.keys().filter(|(task, _)| task == "taken").count() == 3)
+}
+
+/// A list of three, a map over it that has enough with two outputs, and a join.
+fn enough() -> Blueprint {
+    let of_seed = |seed| {
+        let list = TaskBlueprint { seed, yields: Yields::Few, ..task("list", &[]) };
+        let pace = Duration::from_millis(15);
+        let each = TaskBlueprint { mapped_over: Some(0), enough: Some(2), pace, ..task("each", &[]) };
+        // The third waits for one of the others to end.
+        let each = TaskBlueprint { concurrency: Some(2), ..each };
+        of("enough", vec![list, each, task("join", &[1])])
+    };
+    find(of_seed, |of| of.widths.get("each") == Some(&3))
 }
 
 /// The blueprint of the first seed that comes to this.

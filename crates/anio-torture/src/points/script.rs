@@ -113,7 +113,7 @@ impl Script {
             self.play(&dag(n)).await;
         }
         tokio::join!(self.play("mapped"), self.play("again"), self.play("limited"), self.play("bad"));
-        tokio::join!(self.play("tree"), self.play("steps"));
+        tokio::join!(self.play("tree"), self.play("steps"), self.play("enough"));
         lenient("not keyed", self.keyed().await);
         lenient("not cancelled", self.cancel().await);
         lenient("not paused", self.pause().await);
@@ -124,22 +124,23 @@ impl Script {
         Ok(())
     }
 
-    /// Leaves behind: a map, a tree, steps and a chain in the middle, a retry to come, a cancel and a pause that were
+    /// Leaves behind: maps, a tree, steps and a chain in the middle, a retry to come, a cancel and a pause that were
     /// asked for and not carried out, a task that was given up.
     async fn wreck(&self) -> Result<()> {
-        let (mapped, again, limited, tree, steps) = tokio::join!(
+        let (mapped, again, limited, tree, steps, enough) = tokio::join!(
             self.submit("mapped"),
             self.submit("again"),
             self.submit("limited"),
             self.submit("tree"),
-            self.submit("steps")
+            self.submit("steps"),
+            self.submit("enough")
         );
         let (cancelled, paused, robbed) = tokio::join!(
             self.submit_meant("slow", "cancel"),
             self.submit_meant("slow", "pause"),
             self.submit_meant("slow", "give-up:1")
         );
-        mapped.and(again).and(limited).and(tree).and(steps)?;
+        mapped.and(again).and(limited).and(tree).and(steps).and(enough)?;
         tokio::time::sleep(Duration::from_millis(25)).await;
         let store = self.engine.store();
         // In the store alone: asked of the engine, it would be done before the process is gone.

@@ -42,7 +42,7 @@ fn a_failure_that_another_is_told_of_is_handled_when_that_one_succeeds() {
     let told = undisturbed(&blueprint).task_runs[&("t03".to_owned(), None)].inputs;
     blueprint.tasks[3].settled = std::mem::take(&mut blueprint.tasks[3].after);
     let given_up = BTreeSet::from([("t02".to_owned(), None)]);
-    let handled = execute(&blueprint, 5, &Handling { given_up, mended: false });
+    let handled = execute(&blueprint, 5, &Handling { given_up, ..Handling::default() });
     assert_eq!(handled.task_runs.len(), blueprint.tasks.len());
     assert!(!handled.fails);
     assert_ne!(handled.task_runs[&("t03".to_owned(), None)].inputs, told);
@@ -162,12 +162,12 @@ fn a_tree_over_one_element_is_that_element_and_over_none_is_skipped() {
 fn what_is_above_a_node_that_fails_is_skipped_and_all_else_executes() {
     let (blueprint, _) = tree(5);
     let given_up = BTreeSet::from([("tree".to_owned(), Some(3))]);
-    let expected = execute(&blueprint, 5, &Handling { given_up, mended: false });
+    let expected = execute(&blueprint, 5, &Handling { given_up, ..Handling::default() });
     assert_eq!(indices(&expected, "tree"), [2, 3]);
     assert!(expected.fails);
     // One that is given up early has its end, whatever becomes of those under it.
     let given_up = BTreeSet::from([("tree".to_owned(), Some(0)), ("tree".to_owned(), Some(3))]);
-    let expected = execute(&blueprint, 5, &Handling { given_up, mended: false });
+    let expected = execute(&blueprint, 5, &Handling { given_up, ..Handling::default() });
     assert_eq!(indices(&expected, "tree"), [0, 2, 3]);
 }
 
@@ -208,7 +208,7 @@ fn what_steps_made_that_fail_then_is_taken_all_the_same() {
         let mut blueprint = blueprint.clone();
         blueprint.tasks[2].settled = settled.to_vec();
         blueprint.tasks[2].after.retain(|before| !settled.contains(before));
-        execute(&blueprint, 5, &Handling { given_up, mended: false })
+        execute(&blueprint, 5, &Handling { given_up, ..Handling::default() })
     };
     let expected = fails_at(2, &[]);
     assert_eq!((indices(&expected, "steps"), indices(&expected, "taken")), (vec![0, 1, 2], vec![0, 1]));

@@ -6,6 +6,8 @@ use std::panic;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
+use anio_core::run::FactKind;
+
 use super::client;
 use super::database::read_runs;
 use super::host::Hosts;
@@ -194,6 +196,9 @@ fn judge(world: &World) -> Vec<String> {
     }
     let n_runs = state.history.runs.len() as u64;
     *state.counts.entry("runs").or_default() += n_runs;
+    let facts = state.history.runs.iter().flat_map(|run| &run.facts);
+    let n_stopped = facts.filter(|fact| matches!(fact.kind, FactKind::Stopped { .. })).count() as u64;
+    *state.counts.entry("maps_stopped").or_default() += n_stopped;
     let n_zombies = state.history.zombies.len() as u64;
     *state.counts.entry("zombies").or_default() += n_zombies;
     *state.counts.entry("leases").or_default() += state.history.n_deaths as u64;
@@ -214,6 +219,7 @@ const fn is_by_clock(rule: Rule) -> bool {
             | Rule::TaskCancelsHold
             | Rule::OneOwnerCommits
             | Rule::BackoffsHold
+            | Rule::EnoughIsEnough
     )
 }
 
