@@ -39,7 +39,9 @@ struct Told {
     widths: HashMap<String, u32>,
     of_whole: BTreeMap<String, Value>,
     of_each: HashMap<String, BTreeMap<u32, Value>>,
-    stopped: HashSet<String>,
+    /// What was under way when a task had enough.
+    stopped: HashMap<String, Vec<u32>>,
+    left_out: HashSet<(String, u32)>,
     failed: HashSet<String>,
 }
 
@@ -55,15 +57,18 @@ impl Told {
                     None => drop(self.of_whole.insert(task, value)),
                 }
             }
-            FactKind::Stopped { .. } => drop(self.stopped.insert(task)),
+            FactKind::Stopped { running } => drop(self.stopped.insert(task, running.clone())),
+            FactKind::Skipped { .. } => self.left_out.extend(fact.map_index.map(|index| (task, index))),
             FactKind::Failed { retry_at: None, .. } => drop(self.failed.insert(task)),
             _ => {}
         }
     }
 
-    /// Whether a task has stopped with enough, and succeeded.
-    fn has_enough(&self, task: &TaskBlueprint) -> bool {
-        self.stopped.contains(&task.name) && !self.failed.contains(&task.name)
+    /// Whether a task has stopped with enough, and all that was under way then has ended well.
+    fn has_enough(&self, task: &TaskBlueprint, each: &BTreeMap<u32, Value>) -> bool {
+        let is_left_out = |index: u32| self.left_out.contains(&(task.name.clone(), index));
+        let running = self.stopped.get(&task.name).filter(|_| !self.failed.contains(&task.name));
+        running.is_some_and(|all| all.iter().all(|index| each.contains_key(index) || is_left_out(*index)))
     }
 
     /// What the task runs of a task add up to, where all are there.
@@ -82,7 +87,7 @@ impl Told {
         match (task.pairs_over, width?) {
             (Some(_), 0) => list?.first().cloned(),
             (Some(_), _) => each.get(&0).cloned(),
-            (None, _) if self.has_enough(task) => Some(each.values().cloned().collect()),
+            (None, _) if self.has_enough(task, each) => Some(each.values().cloned().collect()),
             (None, width) => (each.len() == width).then(|| each.values().cloned().collect()),
         }
     }
