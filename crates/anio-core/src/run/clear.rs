@@ -4,7 +4,7 @@
 //! is passed over, but for the number of its attempts, which goes on. With a task all tasks after it are
 //! undone too, so what is left of the log is again the log of a run.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::RunState;
 use super::fact::{Conclusion, Fact, FactKind, TaskRunKey};
@@ -96,6 +96,7 @@ impl RunState {
                 open.extend(self.plan.dependants(task));
             }
         }
+        self.clear_left_out(&mut cleared);
         let fact = |(key, attempt)| Fact { key, attempt, at, kind: FactKind::Cleared };
         Ok(cleared.into_iter().map(fact).collect())
     }
@@ -109,6 +110,19 @@ impl RunState {
                 open.extend(self.plan.dependants(dependant));
             } else {
                 open.push(dependant);
+            }
+        }
+    }
+
+    /// Where some of a task that had enough is done again, that it had counts no more: those that were left out for
+    /// it may begin, and count their attempts on.
+    fn clear_left_out(&self, cleared: &mut BTreeMap<TaskRunKey, u32>) {
+        let touched: BTreeSet<u32> = cleared.keys().map(|key| key.task).collect();
+        for task in touched {
+            let runs = self.nodes[task as usize].stage.runs(task);
+            let left_out = runs.filter(|(_, run)| matches!(run.state, State::Skipped) && run.attempt > 0);
+            for (key, run) in left_out {
+                cleared.entry(key).or_insert(run.attempt);
             }
         }
     }

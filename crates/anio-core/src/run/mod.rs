@@ -306,11 +306,11 @@ impl RunState {
     /// The body of a running attempt was dropped, or did not begin: another attempt follows when the run
     /// goes on, or none where the task run was given up.
     fn interrupt(&mut self, key: TaskRunKey, at: Timestamp, effects: &mut Vec<Effect>) {
-        if self.is_given_up(key) {
-            return self.fail(key, at, control::given_up(), None, effects);
-        }
         if self.is_stopped(key) {
             return self.leave_out(key, at, effects);
+        }
+        if self.is_given_up(key) {
+            return self.fail(key, at, control::given_up(), None, effects);
         }
         let run = self.live(key).expect("what is interrupted is live");
         let (attempt, started_at) = (run.attempt, run.started_at);

@@ -104,6 +104,8 @@ fn what_is_asked_of_trees_steps_and_maps_that_have_enough_is_done() {
     for tasks in [&tree, &stream, &enough_of_list] {
         cases.push(Case::new(Limits { calls: true, ..ONE_CRASH }, tasks));
     }
+    let started = [(Lists(2), vec![]), (Succeeds, vec![Each(0), Until(1)]), (Succeeds, vec![Whole(1)])];
+    cases.push(Case::new(Limits { n_asks: 1, asks: asks(2), ..ONE_CRASH }, &started));
     for poison_deaths in 1..=2 {
         let limits = Limits { poison_deaths, n_hands: 0, ..Limits::ONCE };
         for tasks in [

@@ -344,6 +344,9 @@ impl Ledger {
                 check(!is_late || self.enough.widths.contains_key(&key.task), Rule::EnoughIsEnough, told)
             }
             FactKind::Failed { retry_at, failure, .. } => {
+                let has_stopped = self.enough.widths.contains_key(&key.task);
+                check(!has_stopped, Rule::EnoughIsEnough, told)?;
+                let entry = self.entry_mut(key);
                 entry.n_failures += 1;
                 entry.due = *retry_at;
                 let n_failures = entry.n_failures;
