@@ -81,7 +81,8 @@ impl RunCheck<'_> {
         };
         let calls = || lines.iter().filter(|(_, line)| line.what == What::Called);
         for (position, call) in calls() {
-            let again = lines.iter().find(|(at, line)| at > position && line.what == What::Begin);
+            let is_later = |at: usize, line: &Line| at > *position && line.at >= call.at;
+            let again = lines.iter().find(|(at, line)| line.what == What::Begin && is_later(*at, line));
             if !is_true(call) {
                 let found = format!(
                     "process {} called it for attempt {}; {}",
@@ -105,7 +106,8 @@ impl RunCheck<'_> {
         }
     }
 
-    /// Looks at what began before what it depends on, by position in the diary.
+    /// Looks at what began before what it depends on, by position in the diary; and that it began again, by the
+    /// clock too, since a process may be stopped between its look at the clock and its line.
     pub(super) fn check_order(&mut self, lines: &BTreeMap<TaskRunName, Vec<(usize, &Line)>>) {
         let expected = self.expected;
         let of = |name: &TaskRunName, what: What| {
@@ -114,7 +116,9 @@ impl RunCheck<'_> {
             lines.filter(is_it).map(|(position, _)| *position)
         };
         for (name, task_run) in &expected.task_runs {
-            let Some(begun) = of(name, What::Begin).min() else { continue };
+            let of_this = lines.get(name).map_or(&[][..], Vec::as_slice).iter();
+            let begins = of_this.filter(|(_, line)| line.what == What::Begin);
+            let Some((begun, begun_at)) = begins.map(|(at, line)| (*at, line.at)).min() else { continue };
             let before = task_run.dependencies.iter().map(|before| (elements_of(before), true));
             let settled = task_run.told_of.iter().map(|task| (all_of(task), false));
             for (elements, succeeds) in before.chain(settled) {
@@ -127,7 +131,9 @@ impl RunCheck<'_> {
                         let found = format!("it began before {task} {index:?} had ended");
                         self.violate(Rule::DependenciesEndFirst, Some(name), found);
                     }
-                    if of(before, What::Begin).max().is_some_and(|again| again > begun) {
+                    let begins = lines.get(before).map_or(&[][..], Vec::as_slice).iter();
+                    let mut begins = begins.filter(|(_, line)| line.what == What::Begin);
+                    if begins.any(|(again, line)| *again > begun && line.at >= begun_at) {
                         let found = format!("{task} {index:?} began again after this had begun");
                         self.violate(Rule::DependenciesAreDurable, Some(name), found);
                     }

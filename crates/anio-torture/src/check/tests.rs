@@ -300,6 +300,18 @@ fn what_a_zombie_begins_counts_for_nothing() {
 }
 
 #[test]
+fn a_line_that_a_stopped_process_wrote_late_is_no_new_beginning() {
+    let mut history = good();
+    let last = history.diary.len() - 1;
+    let late = begin_again(&mut history, "each", last);
+    let before = [Rule::DependenciesAreDurable, Rule::CallbacksAreTrue];
+    assert!(before.iter().any(|rule| broken(&history).contains(rule)));
+    // By the clock it began when the first did, before what rests on it, and before its callback.
+    history.diary[late].at = history.diary[position_of(&history, "each", What::Begin)].at;
+    assert!(before.iter().all(|rule| !broken(&history).contains(rule)));
+}
+
+#[test]
 fn a_worker_that_was_stopped_may_record_what_it_does_once_it_knows() {
     let mut history = good();
     let stop = stop_and_take_over(&mut history);
