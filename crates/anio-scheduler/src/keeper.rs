@@ -9,8 +9,8 @@
 //!
 //! An idle worker sends the renewal and nothing else: Postgres tells it of changes by others, and in a SQLite
 //! file it finds them at its next renewal. While it holds runs, of which somebody may ask something, it asks SQLite
-//! five times a second whether others have committed, which is a number in shared memory. A lease that is lost ends this keeper: the scheduler
-//! drops what it holds and starts another under a new identity.
+//! five times a second whether others have committed, which is a number in shared memory. A lease that is lost ends
+//! this keeper: the scheduler drops what it holds and starts another under a new identity.
 
 use std::sync::Arc;
 

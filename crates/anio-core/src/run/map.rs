@@ -205,12 +205,12 @@ impl Map {
     }
 
     /// What the task made, which has succeeded, of this list: a list of its outputs; the last of a tree.
-    pub(super) fn output(&self, gather: Option<Gather>, list: Option<&Output>) -> Output {
+    pub(super) fn output(&self, gather: Option<Gather>, list: impl FnOnce() -> Option<Output>) -> Output {
         match self.form {
             Form::List | Form::Stream | Form::Steps => self.gathered(gather).clone(),
             Form::Tree => match self.runs.first() {
                 Some(root) => root.output().expect("a tree that succeeded has its last value").clone(),
-                None => self.value(0, list.expect("a tree is over a list")),
+                None => self.value(0, &list().expect("a tree is over a list")),
             },
         }
     }

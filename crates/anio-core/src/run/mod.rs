@@ -182,7 +182,7 @@ impl RunState {
                         }
                         Err(failure) => self.fail(key, at, failure, None, effects),
                     },
-                    Err(_) if self.is_stopped(key) => self.leave_out(key, at, effects),
+                    Err(_) if self.is_stopped(key.task) => self.leave_out(key, at, effects),
                     Err(AttemptError { failure, retry: Retry::Skip }) if key.map_index.is_none() => {
                         self.decline(key, at, failure.message, effects);
                     }
@@ -306,7 +306,7 @@ impl RunState {
     /// The body of a running attempt was dropped, or did not begin: another attempt follows when the run
     /// goes on, or none where the task run was given up.
     fn interrupt(&mut self, key: TaskRunKey, at: Timestamp, effects: &mut Vec<Effect>) {
-        if self.is_stopped(key) {
+        if self.is_stopped(key.task) {
             return self.leave_out(key, at, effects);
         }
         if self.is_given_up(key) {
@@ -324,6 +324,18 @@ impl RunState {
     fn decline(&mut self, key: TaskRunKey, at: Timestamp, reason: String, effects: &mut Vec<Effect>) {
         let attempt = self.live(key).expect("a running task run is live").attempt;
         self.skip(key.task, &reason);
+        self.persist_skip(key, attempt, reason, at, effects);
+    }
+
+    /// That a task, or a task run of it, is skipped is a fact where it does not follow from others.
+    fn persist_skip(
+        &mut self,
+        key: TaskRunKey,
+        attempt: u32,
+        reason: String,
+        at: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
         let fact = Fact { key, attempt, at, kind: FactKind::Skipped { reason } };
         self.persist(fact, Awaited::Settle(key), effects);
     }
@@ -376,7 +388,7 @@ impl RunState {
             self.n_durable += 1;
             match awaited {
                 Awaited::Start(key) => {
-                    let is_halted = self.halt.is_some() || self.is_given_up(key) || self.is_stopped(key);
+                    let is_halted = self.halt.is_some() || self.is_given_up(key) || self.is_stopped(key.task);
                     let Some(run) = self.live(key).filter(|run| matches!(run.state, State::Starting)) else {
                         continue;
                     };
@@ -536,8 +548,9 @@ impl RunState {
         match &self.nodes[task as usize].stage {
             Stage::Single(run) => run.output().expect("a dependency has succeeded").clone(),
             Stage::Map(map) => {
-                let list = self.plan.task(task).reduces().map(|(list, _)| self.output_of(list));
-                map.output(self.plan.task(task).definition.gather, list.as_ref())
+                let planned = self.plan.task(task);
+                let list = || planned.reduces().map(|(list, _)| self.output_of(list));
+                map.output(planned.definition.gather, list)
             }
             Stage::Waiting | Stage::Skipped(_) => unreachable!("a dependency has succeeded"),
         }

@@ -126,7 +126,7 @@ impl RunState {
                 let node = &mut self.nodes[dependant as usize];
                 node.missing -= 1;
                 if node.missing > 0 {
-                    self.feed(dependant, at, effects);
+                    self.catch_up(dependant, at, effects);
                     continue;
                 }
                 match &node.stage {
@@ -169,9 +169,7 @@ impl RunState {
                 Ok(None) => {}
                 Ok(Some(reason)) => {
                     self.skip(task, &reason);
-                    let fact = Fact { key, attempt: 0, at, kind: FactKind::Skipped { reason } };
-                    self.persist(fact, Awaited::Settle(key), effects);
-                    return;
+                    return self.persist_skip(key, 0, reason, at, effects);
                 }
                 Err(failure) => {
                     self.fail_unstarted(key, at, failure, effects);
@@ -196,8 +194,7 @@ impl RunState {
                 let reason =
                     format!("the list of task {list:?} is empty: there is nothing to make one value of");
                 self.skip(task, &reason);
-                let fact = Fact { key, attempt: 0, at, kind: FactKind::Skipped { reason } };
-                return self.persist(fact, Awaited::Settle(key), effects);
+                return self.persist_skip(key, 0, reason, at, effects);
             }
             Ok(n) if n <= MAP_WIDTH_MAX => n as u32 - u32::from(planned.reduces().is_some()),
             other => {

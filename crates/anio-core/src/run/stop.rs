@@ -13,8 +13,14 @@ use super::fact::{Fact, FactKind, TaskRunKey};
 use super::task_run::{Stage, State};
 use super::{Awaited, Effect, MAP_WIDTH_MAX, RunState};
 use crate::error::{FailureKind, TaskFailure};
+use crate::name::TaskName;
 use crate::output::Output;
 use crate::time::Timestamp;
+
+/// Why a task run is skipped whose task has enough.
+pub(super) fn had_enough(task: &TaskName) -> String {
+    format!("task {task:?} had enough")
+}
 
 impl RunState {
     /// Lets a task look at what one of its task runs returned.
@@ -36,9 +42,9 @@ impl RunState {
         map.tally(until, output)
     }
 
-    /// Whether the task of this task run has enough.
-    pub(super) fn is_stopped(&self, key: TaskRunKey) -> bool {
-        matches!(&self.nodes[key.task as usize].stage, Stage::Map(map) if map.is_stopped)
+    /// Whether a task has enough.
+    pub(super) fn is_stopped(&self, task: u32) -> bool {
+        matches!(&self.nodes[task as usize].stage, Stage::Map(map) if map.is_stopped)
     }
 
     /// Stops a task that has enough, unless there is nothing left to stop.
@@ -71,9 +77,7 @@ impl RunState {
     fn stop_source(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
         let source = self.steps_of(task).filter(|(_, steps)| steps.is_going_on());
         let Some((source, _)) = source else { return };
-        let has_enough = |task: &u32| {
-            self.plan.task(*task).streams && self.is_stopped(TaskRunKey { task: *task, map_index: None })
-        };
+        let has_enough = |task: &u32| self.plan.task(*task).streams && self.is_stopped(*task);
         if self.plan.dependants(source).iter().all(has_enough) {
             self.stop(source, at, effects);
         }
@@ -93,12 +97,8 @@ impl RunState {
         let attempt = run.attempt;
         run.leave_out(attempt, at);
         self.decided(key);
-        let reason = format!("task {:?} had enough", self.plan.task(key.task).name);
-        self.persist(
-            Fact { key, attempt, at, kind: FactKind::Skipped { reason } },
-            Awaited::Settle(key),
-            effects,
-        );
+        let reason = had_enough(&self.plan.task(key.task).name);
+        self.persist_skip(key, attempt, reason, at, effects);
     }
 
     /// A run is taken up: what the worker before it could not finish of stopping a task.
@@ -108,7 +108,7 @@ impl RunState {
         }
         for task in 0..self.nodes.len() as u32 {
             self.stop_if_enough(task, at, effects);
-            if !self.is_stopped(TaskRunKey { task, map_index: None }) {
+            if !self.is_stopped(task) {
                 continue;
             }
             let runs = self.nodes[task as usize].stage.runs(task);

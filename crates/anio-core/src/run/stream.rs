@@ -7,8 +7,11 @@
 //! If the steps fail, what they have made is kept: the elements go on to their ends, and then the task counts
 //! as skipped, because it has no whole list.
 
+use std::ops::Range;
+
 use super::fact::TaskRunKey;
 use super::map::Map;
+use super::replay::fresh;
 use super::task_run::Stage;
 use super::{Effect, RunState};
 use crate::time::Timestamp;
@@ -29,49 +32,49 @@ impl RunState {
         self.steps_of(task).is_some_and(|(list, map)| list == steps && map.n_items > 0)
     }
 
-    /// A step is decided: those that take its element have another task run, or have all of them.
+    /// A step is decided: those that take its element have another task run, or have all of them. It is not ready
+    /// before the step is durable.
     pub(super) fn feed_all(&mut self, steps: u32) {
         for place in 0..self.plan.dependants(steps).len() {
-            // What follows from what is not durable is not ready, and so nothing is asked for yet.
-            self.feed(self.plan.dependants(steps)[place], Timestamp::default(), &mut Vec::new());
+            self.feed(self.plan.dependants(steps)[place]);
         }
     }
 
-    /// Gives a task the elements that its steps have made, where it waits for nothing but more of them.
-    pub(super) fn feed(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
-        let Some((_, steps)) = self.steps_of(task) else { return };
+    /// A task waits for less than before: it has what its steps have made, where it waits for nothing but more of
+    /// that, and begins with what is durable of it.
+    pub(super) fn catch_up(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) {
+        for index in self.feed(task) {
+            self.offer_or_give_up(TaskRunKey { task, map_index: Some(index) }, at, effects);
+        }
+    }
+
+    /// Gives a task the elements that its steps have made, where it waits for nothing but more of them; which of
+    /// those are ready.
+    fn feed(&mut self, task: u32) -> Range<u32> {
+        let Some((_, steps)) = self.steps_of(task) else { return 0..0 };
         let (n_items, n_durable) = (steps.n_items, steps.n_durable_items);
         let (is_decided, is_settled) = (steps.n_undecided == 0, steps.n_undurable == 0);
+        let attempts_before = &self.attempts_before;
         let node = &mut self.nodes[task as usize];
         if node.missing > u32::from(!is_settled) {
-            return;
+            return 0..0;
         }
         if matches!(node.stage, Stage::Waiting) && (n_items > 0 || is_decided) {
             node.stage = Stage::stream(None);
         }
-        while let Stage::Map(map) = &self.nodes[task as usize].stage
-            && !map.is_stopped
-            && (map.runs.len() as u32) < n_items
-        {
-            let index = map.runs.len() as u32;
-            let key = TaskRunKey { task, map_index: Some(index) };
-            let is_ready = index < n_durable;
-            let mut run = self.fresh(key);
-            run.hold(u8::from(!is_ready));
-            if let Stage::Map(map) = &mut self.nodes[task as usize].stage {
-                map.push(run);
-            }
-            if is_ready {
-                self.offer_or_give_up(key, at, effects);
-            }
+        let Stage::Map(map) = &mut node.stage else { return 0..0 };
+        let n_before = map.runs.len() as u32;
+        let n = if map.is_stopped { n_before } else { n_items };
+        for index in n_before..n {
+            let mut run = fresh(attempts_before, TaskRunKey { task, map_index: Some(index) });
+            run.hold(u8::from(index >= n_durable));
+            map.push(run);
         }
-        if let Stage::Map(map) = &mut self.nodes[task as usize].stage
-            && map.is_open
-            && is_decided
-        {
+        if map.is_open && is_decided {
             map.close();
             self.whole_is_decided(task);
         }
+        n_before..n.min(n_durable)
     }
 
     /// A step is durable: those that take its element may begin with it.
@@ -91,7 +94,7 @@ impl RunState {
     /// The steps of a task that takes their elements as they come have ended durably: whether all of the task
     /// is durable by that.
     pub(super) fn close(&mut self, task: u32, at: Timestamp, effects: &mut Vec<Effect>) -> bool {
-        self.feed(task, at, effects);
+        self.catch_up(task, at, effects);
         let Stage::Map(map) = &mut self.nodes[task as usize].stage else { return false };
         map.n_undurable -= 1;
         map.n_undurable == 0

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::fact::TaskRunKey;
 use super::map::{Form, Map};
+use super::stop::had_enough;
 use crate::context::Writes;
 use crate::error::{FailureKind, TaskFailure};
 use crate::name::TaskName;
@@ -334,14 +335,13 @@ pub(super) fn views<'a>(
         }
         Stage::Single(_) => stage.runs(task).map(|(key, run)| view(key, run, &blank)).collect(),
         Stage::Map(map) => {
-            let skip_reason = if map.is_stopped {
-                format!("task {name:?} had enough")
-            } else {
-                format!("another task run of task {name:?} failed")
+            let reason = || {
+                let lost = || format!("another task run of task {name:?} failed");
+                if map.is_stopped { had_enough(name) } else { lost() }
             };
             let views = stage.runs(task).map(|(key, run)| view(key, run, &blank));
             let told = views.map(|view| match view.status {
-                TaskRunStatus::Skipped => TaskRunView { skip_reason: Some(skip_reason.clone()), ..view },
+                TaskRunStatus::Skipped => TaskRunView { skip_reason: Some(reason()), ..view },
                 _ => view,
             });
             told.collect()

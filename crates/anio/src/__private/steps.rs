@@ -87,21 +87,15 @@ pub fn finish_step<M: Tag<R>, R>(
     value: Option<M::Element>,
     writes: Writes,
 ) -> Result<TaskReturn, TaskError> {
-    const NULL: &str = "null";
-    let (task, run) = (call.handle().task(), call.handle().run_id());
-    let data = |problem: String| TaskError::Data { message: format!("task {task:?} of run {run} {problem}") };
-    let Some(value) = value else {
-        let output =
-            Output::from_json(NULL).map_err(|error| data(format!("cannot end its steps: {error}")))?;
-        return Ok(TaskReturn { output, writes });
-    };
+    let Some(value) = value else { return Ok(TaskReturn { output: Output::null(), writes }) };
     let returned = (M::codec().write)(call.handle(), value, writes)?;
-    if returned.output.json().get() == NULL {
-        return Err(data(
-            "goes step by step and returned a value that is null in JSON, which would end its steps; \
-             return `None` to end them, or a value with another form in JSON"
-                .to_owned(),
-        ));
+    if returned.output.is_null() {
+        let (task, run) = (call.handle().task(), call.handle().run_id());
+        let message = format!(
+            "task {task:?} of run {run} goes step by step and returned a value that is null in JSON, which would end \
+             its steps; return `None` to end them, or a value with another form in JSON"
+        );
+        return Err(TaskError::Data { message });
     }
     Ok(returned)
 }

@@ -96,8 +96,9 @@ impl<'a> World<'a> {
                 let worker = self.worker(who);
                 let started = worker.slots.last().is_some_and(|(_, attempt)| attempt.is_some());
                 let heard = worker.slots.len() == n_slots && (started || worker.n_produced > n_produced);
-                let heard =
-                    heard || self.store.ledger.is_given_up(key) || self.worker(who).state.is_stopped(key);
+                let heard = heard
+                    || self.store.ledger.is_given_up(key)
+                    || self.worker(who).state.is_stopped(key.task);
                 check(heard, Rule::AskedOnce, || {
                     format!("{} was ready and does not start", name(self.case, key))
                 })
